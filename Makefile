@@ -1,0 +1,49 @@
+# `make run` serves, `make test` tests; both set up what they need first.
+PYTHON ?= python3
+UV := uv==0.13.9
+
+.PHONY: help run test check lock clean
+help:
+	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
+	@echo "make test    set up and run all tests"
+	@echo "make check   lint and type-check"
+	@echo "make lock    compile the lock files anew from pyproject.toml"
+	@echo "make clean   remove what was set up; data/ stays"
+
+run: .venv/runtime
+	@mkdir -p -m 700 data && chmod 700 data
+	@exec .venv/bin/gunicorn wsgi:app
+
+test: .venv/development
+	.venv/bin/pytest
+
+check: .venv/development
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed; name one with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "Python's venv is missing; on Debian: apt install python3-venv" >&2; exit 1; }
+	@echo "Setting up .venv (once; about a minute)"
+	@$(PYTHON) -m venv .venv
+
+.venv/runtime: requirements.txt | .venv/bin/python
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/development: requirements-dev.txt | .venv/bin/python
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ .venv/runtime
+
+lock: | .venv/bin/python
+	.venv/bin/python -m pip install --quiet $(UV)
+	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
+	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+
+clean:
+	rm -rf .venv build dist *.egg-info

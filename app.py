@@ -1,0 +1,26 @@
+"""The application factory: composes the service and does nothing else."""
+
+from flask import Flask
+
+from barring import access, codes, edge, openapi, swagger
+from barring.errors import QuietFlask
+from barring.settings import Settings
+from barring.storage import open_storage
+from schemas import NewCodes
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The service as `settings` say, by default those of the environment.
+
+    Raises SettingsError or StorageError, each with one line to show, when it cannot serve.
+    """
+    settings = settings or Settings.from_environment()
+    storage = open_storage(settings.database_url)
+    storage.prepare()
+    app = QuietFlask("barring", static_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, PROVIDE_AUTOMATIC_OPTIONS=False)
+    edge.init_app(app)
+    api = openapi.create_api(app, access.init_app(app, settings.auth))
+    api.register_blueprint(codes.blueprint(storage, NewCodes(settings.code_pattern)))
+    app.register_blueprint(swagger.blueprint)
+    return app

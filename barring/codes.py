@@ -1,0 +1,140 @@
+"""The resource: the authorization codes of one user."""
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import quote
+
+from flask import g, request
+from webargs.flaskparser import abort
+
+from schemas import (
+    AuthorizationCode,
+    AuthorizationCodes,
+    CodesToRemove,
+    Creation,
+    NewCodes,
+    Nothing,
+)
+
+from . import logs
+from .access import Role, requires
+from .body import CodesBlueprint
+from .domain import Owner
+from .storage import AlreadyExists, Storage
+
+ALL = "/"
+ONE = "/<string:code>/"
+PREFIX = (
+    "/api/v1/tenants/<id:tenant_id>/groups/<id:group_id>/users/<id:user_id>"
+    "/services/outgoing_call_barring/codes"
+)
+EXAMPLES = {
+    "a list of codes": {
+        "value": {
+            "authCodes": [
+                {"code": "03", "description": "test_code_03"},
+                {"code": "04", "description": "test_code_04"},
+            ]
+        }
+    },
+    "one code": {"value": {"code": "03", "description": "test_code_03"}},
+}
+
+
+def blueprint(storage: Storage, new_codes: NewCodes) -> CodesBlueprint:
+    """The six operations on the codes in `storage`; `new_codes` is the rule for creating some."""
+    codes = CodesBlueprint("Authorization codes", __name__, url_prefix=PREFIX)
+    _reads(codes, storage)
+    _creations(codes, storage, new_codes)
+    _removals(codes, storage)
+    return codes
+
+
+def _reads(codes: CodesBlueprint, storage: Storage) -> None:
+    @codes.get(ALL)
+    @requires(Role.END_USER)
+    @codes.response(200, AuthorizationCodes)
+    @codes.doc(operationId="listAuthorizationCodes")
+    def list_codes(owner: Owner) -> Any:
+        """List the authorization codes of a user"""
+        return {"authCodes": storage.list(owner)}
+
+    @codes.get(ONE)
+    @requires(Role.END_USER)
+    @codes.response(200, AuthorizationCode)
+    @codes.doc(operationId="getAuthorizationCode")
+    def get_code(owner: Owner, code: str) -> Any:
+        """Get an authorization code of a user"""
+        return storage.get(owner, code) or abort(404, message="This user has no such code.")
+
+
+def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> None:
+    @codes.post(ALL)
+    @requires(Role.GROUP_ADMIN)
+    @codes.arguments(new_codes, examples=EXAMPLES)
+    @codes.response(201, Nothing)
+    @codes.doc(operationId="createAuthorizationCodes")
+    def create_codes(new: Creation, owner: Owner) -> Any:
+        """Create an authorization code for a user, or a list of them
+
+        A list is one unit: all of it is stored, or none of it. A code that exists already is a
+        400 whose `errors` name each item at fault.
+        """
+        try:
+            storage.add(owner, new.codes)
+        except AlreadyExists as error:
+            _refuse_existing(new, error.positions)
+        _audit("create", owner, len(new.codes))
+        if new.listed:
+            return {}
+        return {}, 201, {"Location": f"{quote(request.path.rstrip('/'))}/{quote(new.codes[0][0])}/"}
+
+
+def _removals(codes: CodesBlueprint, storage: Storage) -> None:
+    @codes.delete(ALL)
+    @requires(Role.GROUP_ADMIN)
+    @codes.arguments(CodesToRemove())
+    @codes.response(200, Nothing)
+    @codes.doc(operationId="deleteAuthorizationCodes")
+    def delete_codes(named: Collection[str], owner: Owner) -> Any:
+        """Remove a list of authorization codes from a user
+
+        Codes that are not there are no error.
+        """
+        _audit("delete", owner, storage.remove(owner, named))
+        return {}
+
+    @codes.delete(ONE)
+    @requires(Role.GROUP_ADMIN)
+    @codes.response(200, Nothing)
+    @codes.doc(operationId="deleteAuthorizationCode")
+    def delete_code(owner: Owner, code: str) -> Any:
+        """Remove an authorization code from a user
+
+        A code that is not there is no error.
+        """
+        _audit("delete", owner, storage.remove(owner, [code]))
+        return {}
+
+
+def _refuse_existing(new: Creation, positions: Collection[int]) -> None:
+    fault = {"code": ["This code exists already."]}
+    items = {str(position): fault for position in positions}
+    abort(
+        400,
+        message="Nothing was stored: `errors` names the codes that exist already.",
+        errors={"json": {"authCodes": items} if new.listed else fault},
+    )
+
+
+def _audit(operation: str, owner: Owner, count: int) -> None:
+    """Say in the log who changed how many codes of whom."""
+    logs.emit(
+        "audit",
+        request_id=g.request_id,
+        role=g.caller.role.title,
+        scope=g.caller.scope,
+        owner=owner._asdict(),
+        operation=operation,
+        count=count,
+    )

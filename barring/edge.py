@@ -1,0 +1,78 @@
+"""What every request passes, whatever its route: a strict path, an id, a log line, safe headers."""
+
+import time
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from flask import Flask, Response, g, request
+from webargs.flaskparser import abort
+from werkzeug.routing import BaseConverter, ValidationError
+
+from . import logs
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""On every answer that does not set its own."""
+
+
+class OwnerPart(BaseConverter):
+    """A tenant, group or user id in a path; a segment that cannot be one is not found."""
+
+    max_length = 161
+    schema: ClassVar[dict[str, Any]] = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": max_length,
+        "pattern": r"^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$",
+    }
+
+    def to_python(self, value: str) -> str:
+        control = any(c < " " or "\x7f" <= c <= "\x9f" for c in value)
+        if control or len(value) > self.max_length or value in (".", ".."):
+            raise ValidationError
+        return value
+
+
+def init_app(app: Flask) -> None:
+    """Put the edge before every route of `app`; call it before the routes are added."""
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.converters["id"] = OwnerPart
+    app.before_request(_begin)
+    app.before_request(_refuse_ambiguous_path)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    # Never the client's own id: it could smuggle a code into the log.
+    g.request_id = uuid4().hex
+
+
+def _refuse_ambiguous_path() -> None:
+    raw_path = request.environ.get("RAW_URI", "").partition("?")[0]
+    if "%2f" in raw_path.lower():
+        abort(400, message="A path may not hold %2F: no id and no code holds a slash.")
+    try:
+        request.environ["PATH_INFO"].encode("latin-1").decode()
+    except UnicodeDecodeError:
+        abort(400, message="The path is not UTF-8; percent-encode its UTF-8 bytes.")
+
+
+def _end(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-ID"] = g.request_id
+    logs.emit(
+        "request",
+        request_id=g.request_id,
+        method=request.method,
+        route=request.url_rule and request.url_rule.rule,
+        status=response.status_code,
+        ms=round((time.perf_counter() - g.started) * 1000, 2),
+    )
+    return response

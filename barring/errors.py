@@ -1,0 +1,68 @@
+"""Every error as JSON in one shape: code, status, message, and errors where there is a list."""
+
+from typing import Any
+
+from flask import Flask, Response, g, jsonify, request
+from flask_smorest import Api
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
+
+from schemas import Error
+
+from . import logs
+from .storage import StorageUnavailable
+
+RETRY_AFTER = 1
+"""Seconds after which a client may try again when the database could not answer."""
+
+
+_MESSAGES = {
+    404: "Nothing is at this path; /openapi.json lists the paths.",
+    405: "This path does not take that method; the header Allow lists those it takes.",
+    500: "An unexpected fault, which the log describes under this answer's X-Request-ID.",
+}
+
+
+class QuietFlask(Flask):
+    """A Flask that logs what no view expected without quoting the request or the exception."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        logs.emit(
+            "unexpected_error",
+            request_id=g.request_id,
+            method=request.method,
+            route=request.url_rule and request.url_rule.rule,
+            error=logs.describe(exc_info[1]),
+        )
+
+
+class JSONErrors(Api):
+    """flask-smorest's Api, with a message in every error and the headers that it drops."""
+
+    ERROR_SCHEMA = Error
+
+    def _register_error_handlers(self) -> None:
+        super()._register_error_handlers()
+        self._app.register_error_handler(StorageUnavailable, self.handle_unavailable_storage)
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        data: dict[str, Any] = getattr(error, "data", {})
+        payload = {
+            "code": error.code,
+            "status": error.name,
+            "message": data.get("message") or _MESSAGES.get(error.code or 500, error.description),
+        }
+        if "errors" in data:
+            payload["errors"] = data["errors"]
+        response = jsonify(payload)
+        response.status_code = error.code or 500
+        response.headers.update(  # Allow, Retry-After and their like.
+            {name: value for name, value in error.get_headers() if name != "Content-Type"}
+        )
+        response.headers.update(data.get("headers", {}))
+        return response
+
+    def handle_unavailable_storage(self, error: StorageUnavailable) -> Response:
+        """503, with the reason in the log alone: it names files."""
+        logs.emit("storage_unavailable", request_id=g.request_id, reason=str(error))
+        message = "The database cannot answer now, and nothing was changed; try again."
+        return self.handle_http_exception(ServiceUnavailable(message, retry_after=RETRY_AFTER))

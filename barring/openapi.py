@@ -1,0 +1,98 @@
+"""The OpenAPI document: flask-smorest writes it, and this says what flask-smorest cannot know."""
+
+from typing import Any
+
+from apispec import BasePlugin
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from flask import Flask
+from marshmallow import Schema
+
+from schemas import NewCodes
+
+from . import __version__
+from .access import Mode
+from .edge import OwnerPart
+from .errors import JSONErrors
+
+_ANSWERS = {
+    "400": "The request is not valid; `message` and `errors` say why.",
+    "401": "The caller does not say who it is.",
+    "403": "The caller's role or scope does not reach this user's codes.",
+    "404": "There is nothing at this path.",
+    "413": "The body is longer than this service takes.",
+    "415": "The body is not declared as application/json.",
+    "500": "An unexpected fault; the log tells more under the answer's X-Request-ID.",
+    "503": "The database cannot answer now; try again after Retry-After seconds.",
+}
+_EVERYWHERE = ("400", "404", "500", "503")
+_GUARDED = ("401", "403")
+_WITH_BODY = ("413", "415")
+
+_DESCRIPTION = """\
+Users may be barred from dialling some outgoing numbers. A user who keys in a valid
+**authorization code** may place the call all the same. This service keeps those codes, per
+tenant, group and user.
+
+Say who you are with **Authorize**: an End User reads, a Group Admin and above also writes.
+"""
+
+
+class _Converter(OpenAPIConverter):
+    """Documents NewCodes as what it is: one of two shapes."""
+
+    def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
+        if isinstance(schema, NewCodes):
+            return {"oneOf": [self.resolve_nested_schema(shape) for shape in schema.one_of]}
+        return super().schema2jsonschema(schema)
+
+
+class _Marshmallow(MarshmallowPlugin):
+    Converter = _Converter
+
+
+class _Answers(BasePlugin):
+    """Gives every operation an entry for each error that it can answer."""
+
+    def init_spec(self, spec: Any) -> None:
+        for status, description in _ANSWERS.items():
+            error = {"schema": {"$ref": "#/components/schemas/Error"}}
+            spec.components.response(
+                f"Error{status}",
+                {"description": description, "content": {"application/json": error}},
+            )
+
+    def operation_helper(
+        self, path: str | None = None, operations: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        for operation in (operations or {}).values():
+            statuses: tuple[str, ...] = _EVERYWHERE
+            if "security" in operation:
+                statuses += _GUARDED
+            if "requestBody" in operation:
+                statuses += _WITH_BODY
+            for status in statuses:
+                operation["responses"][status] = f"Error{status}"
+
+
+def create_api(app: Flask, mode: Mode) -> JSONErrors:
+    """The API to register blueprints with; its document is served at /openapi.json."""
+    app.config.update(
+        API_TITLE="Outgoing call barring: authorization codes",
+        API_VERSION=f"v{__version__}",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    api = JSONErrors(
+        app,
+        spec_kwargs={
+            "info": {"description": _DESCRIPTION},
+            "marshmallow_plugin": _Marshmallow(),
+            "extra_plugins": [_Answers()],
+        },
+    )
+    api.DEFAULT_ERROR_RESPONSE_NAME = None
+    api.spec.components.security_scheme("caller", mode.security_scheme)
+    api.register_converter(OwnerPart, lambda converter: dict(converter.schema))
+    return api

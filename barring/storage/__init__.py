@@ -1,0 +1,30 @@
+"""Where the codes are kept. The scheme of a URL picks the engine."""
+
+from collections.abc import Callable
+from urllib.parse import unquote, urlsplit
+
+from .base import AlreadyExists, Storage, StorageError, StorageUnavailable
+
+__all__ = ["AlreadyExists", "Storage", "StorageError", "StorageUnavailable", "open_storage"]
+
+
+def _sqlite(url: str) -> Storage:
+    from .sqlite import SQLiteStorage
+
+    return SQLiteStorage(unquote(urlsplit(url).path[1:]))
+
+
+_ENGINES: dict[str, Callable[[str], Storage]] = {"sqlite": _sqlite}
+
+
+def open_storage(url: str) -> Storage:
+    """The storage that `url` names, for example sqlite:///data/barring.sqlite3.
+
+    Opens no connection. Raises StorageError for a scheme that no engine serves.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in _ENGINES:
+        raise StorageError(
+            f"no storage engine serves {scheme}:// (there is: {', '.join(_ENGINES)})"
+        )
+    return _ENGINES[scheme](url)

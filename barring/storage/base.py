@@ -1,0 +1,79 @@
+"""The contract that every storage engine keeps."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from typing import Self
+
+from barring.domain import AuthorizationCode, Owner
+
+
+class StorageError(Exception):
+    """The database cannot be used as it is. The message, one line, names it and the remedy."""
+
+
+class StorageUnavailable(StorageError):
+    """The database cannot answer now; the same call may succeed later. Nothing was changed."""
+
+
+class AlreadyExists(Exception):
+    """Codes that were to be added exist already. Nothing was added.
+
+    `positions` are the places, in the sequence given, of the codes at fault, ascending.
+    The codes themselves are not told, so that no trace of this error holds one.
+    """
+
+    def __init__(self, positions: Sequence[int]) -> None:
+        super().__init__(f"{len(positions)} of the codes exist already")
+        self.positions = positions
+
+    @classmethod
+    def among(cls, codes: Sequence[tuple[str, str]], stored: Collection[str]) -> Self:
+        """The error for `codes`, of which those in `stored` exist and a later twin repeats."""
+        taken = set(stored)
+        positions = []
+        for position, (code, _) in enumerate(codes):
+            if code in taken:
+                positions.append(position)
+            taken.add(code)
+        return cls(positions)
+
+
+class Storage(ABC):
+    """Keeps the authorization codes of every owner.
+
+    One object serves many threads, and processes forked after it was made: connections are
+    opened on first use, each in the thread that uses it. Any method but `close` raises
+    StorageUnavailable when the database cannot answer now. A write that returned is durable:
+    it survives the end of the process and of the machine's power.
+    """
+
+    @abstractmethod
+    def prepare(self) -> bool:
+        """Create or upgrade the database, and leave no connection open. True if it was created.
+
+        Several processes may call it at once; one does the work. Raises StorageError when what
+        is there cannot be used.
+        """
+
+    @abstractmethod
+    def list(self, owner: Owner) -> list[AuthorizationCode]:
+        """The owner's codes, ascending by code point; empty for an owner without any."""
+
+    @abstractmethod
+    def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
+        """One of the owner's codes, or None. Any string may be asked for."""
+
+    @abstractmethod
+    def add(self, owner: Owner, codes: Sequence[tuple[str, str]]) -> None:
+        """Store (code, description) pairs: all of them or, raising AlreadyExists, none.
+
+        Neither part may hold NUL.
+        """
+
+    @abstractmethod
+    def remove(self, owner: Owner, codes: Collection[str]) -> int:
+        """Remove those of `codes` that exist, in one transaction, and return how many did."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the calling thread's connection, if it has one."""

@@ -1,0 +1,100 @@
+"""Starts the real service, as its users start it, for the tests that talk to it over the network."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+GROUP_ADMIN = {"X-Role": "Group Admin"}
+END_USER = {"X-Role": "End User"}
+
+
+def codes_path(tenant: str = "footenant", group: str = "foogroup", user: str = "foouser") -> str:
+    """The path of an owner's codes."""
+    tenant, group, user = (quote(part, safe="") for part in (tenant, group, user))
+    return (
+        f"/api/v1/tenants/{tenant}/groups/{group}/users/{user}"
+        "/services/outgoing_call_barring/codes/"
+    )
+
+
+class Service:
+    """A running gunicorn with the service, and what it logged."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, database: Path) -> None:
+        self.process = process
+        self.log_file = log
+        self.database = database
+        self.url = ""
+
+    def log(self) -> list[dict[str, Any]]:
+        """Every line logged so far."""
+        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+
+    def logged(self, **values: Any) -> list[dict[str, Any]]:
+        """The lines that hold these values."""
+        return [line for line in self.log() if values.items() <= line.items()]
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens at."""
+        return int(self.url.rpartition(":")[2])
+
+    def client(self, **headers: str) -> httpx.Client:
+        """A client that is a Group Admin unless the headers say otherwise."""
+        return httpx.Client(base_url=self.url, headers={**GROUP_ADMIN, **headers}, timeout=30)
+
+    def await_log(self, pattern: str, seconds: float = 20) -> re.Match[str]:
+        """The first match of `pattern` in the log, once it is there."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := re.search(pattern, self.log_file.read_text()):
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no {pattern!r} in the log:\n{self.log_file.read_text()}")
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    """This process's environment with BARRING_* settings for a service of its own in `folder`."""
+    inherited = {name: value for name, value in os.environ.items() if "BARRING_" not in name}
+    return {
+        **inherited,
+        "BARRING_BIND": "127.0.0.1:0",
+        "BARRING_DATABASE_URL": f"sqlite:///{folder / 'codes.sqlite3'}",
+        **settings,
+    }
+
+
+@contextmanager
+def running(folder: Path, *options: str, **settings: str) -> Iterator[Service]:
+    """A service with its database in `folder`; `options` are gunicorn's."""
+    log = folder / "log"
+    with log.open("ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "wsgi:app", *options],
+            cwd=ROOT,
+            env=environment(folder, **settings),
+            stderr=stderr,
+        )
+    service = Service(process, log, folder / "codes.sqlite3")
+    try:
+        service.url = service.await_log(r"Listening at: (http://[^ ]+|unix:[^ ]+)")[1]
+        service.await_log("Booting worker")
+        yield service
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(timeout=40)
