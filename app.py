@@ -3,7 +3,7 @@
 from flask import Flask
 
 from barring import access, codes, edge, openapi, swagger
-from barring.errors import QuietFlask
+from barring.application import Application
 from barring.settings import Settings
 from barring.storage import open_storage
 from schemas import NewCodes
@@ -17,7 +17,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment()
     storage = open_storage(settings.database_url)
     storage.prepare()
-    app = QuietFlask("barring", static_folder=None)
+    app = Application("barring", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, PROVIDE_AUTOMATIC_OPTIONS=False)
     edge.init_app(app)
     api = openapi.create_api(app, access.init_app(app, settings.auth))

@@ -78,10 +78,11 @@ def _too_large(limit: int) -> NoReturn:
 
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is application/json, in one pair of quotation marks or in none."""
-    media_type = content_type.partition(";")[0].strip().lower()
     if content_type.startswith('"'):
-        media_type = media_type.removeprefix('"').removesuffix('"')
-    return media_type.strip() == "application/json"
+        content_type, closing_mark, _ = content_type[1:].partition('"')
+        if not closing_mark:
+            return False
+    return content_type.partition(";")[0].strip().lower() == "application/json"
 
 
 class JSONParser(FlaskParser):

@@ -58,9 +58,12 @@ def _refuse_ambiguous_path() -> None:
     if "%2f" in raw_path.lower():
         abort(400, message="A path may not hold %2F: no id and no code holds a slash.")
     try:
-        request.environ["PATH_INFO"].encode("latin-1").decode()
+        path = request.environ["PATH_INFO"].encode("latin-1").decode()
     except UnicodeDecodeError:
         abort(400, message="The path is not UTF-8; percent-encode its UTF-8 bytes.")
+    if "//" in path:
+        # werkzeug would pass over one more slash at the end.
+        abort(404)
 
 
 def _end(response: Response) -> Response:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Response, g, jsonify
 from flask_smorest import Api
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
@@ -20,19 +20,6 @@ _MESSAGES = {
     405: "This path does not take that method; the header Allow lists those it takes.",
     500: "An unexpected fault, which the log describes under this answer's X-Request-ID.",
 }
-
-
-class QuietFlask(Flask):
-    """A Flask that logs what no view expected without quoting the request or the exception."""
-
-    def log_exception(self, exc_info: Any) -> None:
-        logs.emit(
-            "unexpected_error",
-            request_id=g.request_id,
-            method=request.method,
-            route=request.url_rule and request.url_rule.rule,
-            error=logs.describe(exc_info[1]),
-        )
 
 
 class JSONErrors(Api):

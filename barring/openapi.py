@@ -7,6 +7,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
 from marshmallow import Schema
+from werkzeug.routing import UnicodeConverter
 
 from schemas import NewCodes
 
@@ -79,7 +80,7 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
     """The API to register blueprints with; its document is served at /openapi.json."""
     app.config.update(
         API_TITLE="Outgoing call barring: authorization codes",
-        API_VERSION=f"v{__version__}",
+        API_VERSION=__version__,
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
@@ -95,4 +96,5 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
     api.DEFAULT_ERROR_RESPONSE_NAME = None
     api.spec.components.security_scheme("caller", mode.security_scheme)
     api.register_converter(OwnerPart, lambda converter: dict(converter.schema))
+    api.register_converter(UnicodeConverter, lambda _: {"type": "string", "pattern": "^[^/]+$"})
     return api

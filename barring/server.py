@@ -47,6 +47,10 @@ class Worker(ThreadWorker):
             self.log.debug("The client left before it was refused.")
 
 
+def _log_no_path(worker: Worker, req: Any) -> None:
+    """Takes the place of gunicorn's hook that logs each path, and with it codes, at DEBUG."""
+
+
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
     """The settings of `settings` as gunicorn names them."""
     return {
@@ -56,7 +60,8 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "worker_class": f"{__name__}.{Worker.__name__}",
         # Loaded once, before the fork: a worker that died is replaced at once, memory is shared.
         "preload_app": True,
-        "umask": 0o177,
+        "pre_request": _log_no_path,
+        "umask": 0o177,  # Of a Unix socket, which is its owner's alone.
         "control_socket_disable": True,
         "limit_request_line": 8190,
         # No header may take the place of what the server knows: not SCRIPT_NAME, not X_Role.

@@ -59,7 +59,7 @@ class NewCode(Schema):
     description = fields.String(
         load_default="",
         validate=[validate.Length(max=80), _no_nul],
-        metadata={"example": "test_code_03"},
+        metadata={"example": "test_code_03", "pattern": "^[^\\u0000]*$"},
     )
 
     def __init__(self, code_pattern: str = CODE_PATTERN, **options: Any) -> None:
@@ -77,7 +77,7 @@ class _NewCodeItems(fields.List[Any]):
     """The items of a list of codes to create: each one valid, and no code twice."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        errors: dict[int | str, Any] = {}
+        errors: dict[Any, Any] = {}
         try:
             codes = super()._deserialize(value, *args, **kwargs)
         except ValidationError as error:
@@ -92,7 +92,7 @@ class _NewCodeItems(fields.List[Any]):
                 if first != index:
                     errors[index] = {"code": [f"Repeats the code of item {first}."]}
         if errors:
-            raise ValidationError(errors)
+            raise ValidationError(dict(sorted(errors.items())))
         return codes
 
 

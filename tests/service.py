@@ -1,9 +1,10 @@
-"""Starts the real service, as its users start it, for the tests that talk to it over the network."""
+"""Starts the real service, as its users start it, for tests that talk to it over the network."""
 
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -55,6 +56,10 @@ class Service:
         """A client that is a Group Admin unless the headers say otherwise."""
         return httpx.Client(base_url=self.url, headers={**GROUP_ADMIN, **headers}, timeout=30)
 
+    def connect(self) -> socket.socket:
+        """A bare connection, for what no HTTP client would send."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
     def await_log(self, pattern: str, seconds: float = 20) -> re.Match[str]:
         """The first match of `pattern` in the log, once it is there."""
         deadline = time.monotonic() + seconds
@@ -79,12 +84,14 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, *options: str, **settings: str) -> Iterator[Service]:
+def running(
+    folder: Path, *options: str, application: str = "wsgi:app", **settings: str
+) -> Iterator[Service]:
     """A service with its database in `folder`; `options` are gunicorn's."""
     log = folder / "log"
     with log.open("ab") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "wsgi:app", *options],
+            [sys.executable, "-m", "gunicorn", *options, application],
             cwd=ROOT,
             env=environment(folder, **settings),
             stderr=stderr,

@@ -35,7 +35,9 @@ def migrate(db: Database, path: Path) -> None:
 
     Raises StorageError for a file of another program or of a later release, and leaves it as it is.
     """
-    _refuse_strangers(db, path)
+    # One transaction, so that another process's migration is seen as a whole or not at all.
+    with db.atomic():
+        _refuse_strangers(db, path)
     if migrations.pending(db):
         # Immediate: of several processes that start together one migrates, the others wait and
         # find nothing left to do. sqlite-utils' own transactions become savepoints inside.

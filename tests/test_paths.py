@@ -1,0 +1,88 @@
+"""Which paths there are: strict in what an id may be, lenient about the slash at the end."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.service import codes_path
+
+PATH = codes_path()
+
+
+@pytest.mark.parametrize(
+    "user", ["anna@example.com", "a b+c", "zoë", "山田", "%41", "x" * 161, "a,b"]
+)
+def test_ids_may_hold_what_people_are_called(client: FlaskClient, user: str) -> None:
+    """An id may hold @, spaces, +, accents, CJK, and up to 161 characters."""
+    path = codes_path(user=user)
+    assert client.post(path, json={"code": "12"}).status_code == 201
+    assert client.get(path + "12/").status_code == 200
+    assert client.get(PATH).json == {"authCodes": []}
+
+
+@pytest.mark.parametrize("part", ["tenants/footenant", "groups/foogroup", "users/foouser"])
+@pytest.mark.parametrize(
+    "bad", ["", ".", "..", "%2E", "%00", "%0A", "a%0a", "%7F", "%C2%80", "x" * 162]
+)
+def test_what_cannot_be_an_id_is_not_found(client: FlaskClient, part: str, bad: str) -> None:
+    """An empty, dotted, controlling or overlong segment is 404 in each of the three places."""
+    path = PATH.replace(part, f"{part.partition('/')[0]}/{bad}")
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.json
+    assert answer.json["code"] == 404
+
+
+@pytest.mark.parametrize("raw", ["a%2Fb", "a%2fb"])
+def test_escaped_slash_is_refused(client: FlaskClient, raw: str) -> None:
+    """%2F is 400 in an id and in a code: nothing here holds a slash."""
+    for path in (PATH.replace("foouser", raw), f"{PATH}{raw}/"):
+        assert client.get(path).status_code == 400
+
+
+def test_slash_at_the_end_does_not_matter(client: FlaskClient) -> None:
+    """Both forms of a path answer alike, without a redirect."""
+    assert client.post(PATH.rstrip("/"), json={"code": "12"}).status_code == 201
+    assert client.get(PATH.rstrip("/")).json == client.get(PATH).json
+    assert client.delete(f"{PATH}12").status_code == 200
+    named = {"authCodes": [{"code": "12"}]}
+    assert client.delete(PATH.rstrip("/"), json=named).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1",
+        PATH.replace("/users", "//users"),
+        PATH + "/",
+        PATH + "12//",
+        PATH + "12/13/",
+        PATH.replace("/api/v1", "/API/v1"),
+        "/docs/nothing.js",
+    ],
+)
+def test_other_paths_are_not_found(client: FlaskClient, path: str) -> None:
+    """Slashes are not merged, and nothing else is there."""
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.json
+    assert answer.json["status"] == "Not Found"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (PATH, {"GET", "HEAD", "POST", "DELETE"}),
+        (PATH + "12/", {"GET", "HEAD", "DELETE"}),
+        ("/openapi.json", {"GET", "HEAD"}),
+    ],
+)
+def test_other_methods_name_the_allowed_ones(
+    client: FlaskClient, path: str, allowed: set[str]
+) -> None:
+    """405 lists in Allow what the path takes, and comes before the question who asks."""
+    for method in {"PUT", "PATCH", "OPTIONS", "TRACE", "POST", "DELETE"} - allowed:
+        answer = client.open(path, method=method, headers={"X-Role": "nobody"})
+        assert answer.status_code == 405
+        assert set(answer.headers["Allow"].split(", ")) == allowed
+        assert answer.json
+        assert answer.json["code"] == 405

@@ -1,0 +1,58 @@
+"""README.md is true: its commands are run, and answer what it shows."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.service import ROOT, running
+
+README = (ROOT / "README.md").read_text()
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every command of README's console blocks, with the output that it shows."""
+    found: list[tuple[str, str]] = []
+    for block in re.findall(r"```console\n(.*?)```", README, re.S):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            lines = part.splitlines(keepends=True)
+            length = 1
+            while length < len(lines) and lines[length].startswith(">"):
+                length += 1
+            command = lines[0] + "".join(line[1:] for line in lines[1:length])
+            found.append((command.rstrip("\n"), "".join(lines[length:])))
+    return found
+
+
+def test_commands_answer_what_is_shown(tmp_path: Path) -> None:
+    """Run one after the other against a fresh service, the commands print what README shows."""
+    shown = commands()
+    assert len(shown) > 8
+    with running(tmp_path) as service:
+        for position, (command, output) in enumerate(shown):
+            setup = [c for c, _ in shown[:position] if c.startswith("export ")]
+            script = "\n".join([*setup, command]).replace("http://127.0.0.1:8000", service.url)
+            done = subprocess.run(
+                ["bash", "-c", script], capture_output=True, text=True, check=True, timeout=20
+            )
+            assert done.stdout.rstrip("\n") == output.rstrip("\n"), command
+
+
+@pytest.mark.parametrize("target", [*re.findall(r"`make (\w+)`", README), "run", "test"])
+def test_make_targets_exist(target: str) -> None:
+    """Every make target that README names is there."""
+    subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, check=True)
+
+
+def test_links_lead_to_files() -> None:
+    """Every link of README to a file of the project finds it."""
+    for link in re.findall(r"\]\((?!http)([^)#]+)", README):
+        assert (ROOT / link).is_file(), link
+
+
+def test_layout_names_every_part() -> None:
+    """README's layout names every module and folder of the service, and none that is gone."""
+    layout = README.partition("## Develop")[2]
+    for module in (ROOT / "barring").glob("[!_]*"):
+        assert module.name in layout, module.name

@@ -1,0 +1,116 @@
+"""The settings: read from the environment alone, checked at the start."""
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from barring.settings import Settings, SettingsError
+from tests.service import ROOT, environment
+
+
+def test_defaults_are_sensible() -> None:
+    """Without any variable the service listens on loopback and keeps its data beside itself."""
+    settings = Settings.from_environment({})
+    assert settings == Settings()
+    assert settings.bind == "127.0.0.1:8000"
+    assert settings.database_url == f"sqlite:///{ROOT / 'data' / 'barring.sqlite3'}"
+    assert settings.max_body_bytes == 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BARRING_BIND", "0.0.0.0:80"),
+        ("BARRING_BIND", "[::1]:8000"),
+        ("BARRING_BIND", "unix:/run/barring.sock"),
+        ("BARRING_WORKERS", "4"),
+        ("BARRING_THREADS", "8"),
+        ("BARRING_CODE_PATTERN", "[0-9]+"),
+        ("BARRING_DATABASE_URL", "sqlite:///x.sqlite3"),
+    ],
+)
+def test_variable_sets_its_field(name: str, value: str) -> None:
+    """Each variable sets the field of its name."""
+    settings = Settings.from_environment({name: value, "PATH": "/bin", "BARRING_OTHER": "x"})
+    field = name.removeprefix("BARRING_").lower()
+    assert str(getattr(settings, field)) == value
+
+
+WRONG = [
+    ("BARRING_BIND", "8000"),
+    ("BARRING_BIND", "localhost:"),
+    ("BARRING_BIND", "localhost:99999"),
+    ("BARRING_BIND", "unix:"),
+    ("BARRING_WORKERS", "0"),
+    ("BARRING_WORKERS", "two"),
+    ("BARRING_WORKERS", ""),
+    ("BARRING_THREADS", "0"),
+    ("BARRING_MAX_BODY_BYTES", "10"),
+    ("BARRING_AUTH", "none"),
+    ("BARRING_DATABASE_URL", "mysql://x/y"),
+    ("BARRING_DATABASE_URL", "sqlite://"),
+    ("BARRING_CODE_PATTERN", "["),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_wrong_value_is_refused_by_name(name: str, value: str) -> None:
+    """A wrong value raises an error of one line that names its variable."""
+    with pytest.raises(SettingsError, match=name) as caught:
+        Settings.from_environment({name: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [WRONG[4], WRONG[-1]])
+def test_wrong_value_stops_the_server_with_one_line(tmp_path: Path, name: str, value: str) -> None:
+    """The server does not start, and standard error is one line that names the variable."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        cwd=ROOT,
+        env=environment(tmp_path, **{name: value}),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert re.fullmatch(rf"barring: {name}: .+\n", done.stderr)
+
+
+def test_unusable_database_stops_the_server_with_one_line(tmp_path: Path) -> None:
+    """The server does not start on a file that is no database, and leaves it as it is."""
+    file = tmp_path / "codes.sqlite3"
+    file.write_bytes(b"not a database" * 100)
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert re.fullmatch(r"barring: .*codes\.sqlite3: .+\n", done.stderr)
+    assert file.read_bytes() == b"not a database" * 100
+
+
+def test_readme_documents_every_setting() -> None:
+    """README's table names every variable with its default, and no other."""
+    readme = (ROOT / "README.md").read_text()
+    table = re.findall(r"^\| `(BARRING_\w+)` \| `([^|`]+)` \|", readme, re.M)
+    defaults = {f"BARRING_{field.name.upper()}": str(field.default) for field in fields(Settings)}
+    defaults["BARRING_DATABASE_URL"] = "sqlite:///data/barring.sqlite3"
+    assert dict(table) == defaults
+
+
+def test_only_settings_reads_the_environment() -> None:
+    """No other module of the service looks at the environment."""
+    places = ["*.py", "barring/**/*.py", "schemas/**/*.py"]
+    modules = [module for place in places for module in ROOT.glob(place)]
+    readers = [m.name for m in modules if re.search(r"os\.environ|getenv", m.read_text())]
+    assert readers == ["settings.py"]

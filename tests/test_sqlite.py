@@ -1,0 +1,223 @@
+"""The SQLite engine: the storage contract, and what is its own."""
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from barring.storage import StorageError, StorageUnavailable, open_storage
+from barring.storage import sqlite as engine
+from barring.storage.sqlite import SQLiteStorage, safe_version
+from tests.service import ROOT
+from tests.storage_contract import OWNER, StorageContract
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database of this test lies."""
+    return tmp_path / "data" / "codes.sqlite3"
+
+
+@pytest.fixture
+def storage(path: Path) -> Iterator[SQLiteStorage]:
+    """A prepared storage."""
+    storage = SQLiteStorage(str(path))
+    storage.prepare()
+    yield storage
+    storage.close()
+
+
+class TestContract(StorageContract):
+    """The storage contract, kept by SQLite."""
+
+    @pytest.fixture(autouse=True)
+    def _database(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> SQLiteStorage:
+        """A storage object on this test's file."""
+        return SQLiteStorage(str(self.path))
+
+
+def mode(path: Path) -> int:
+    """The permissions of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_files_are_their_owners_alone(path: Path, storage: SQLiteStorage) -> None:
+    """The folder it makes is 0700, and the database, its WAL and its index are 0600."""
+    storage.add(OWNER, [("01", "")])
+    assert mode(path.parent) == 0o700
+    assert {p.name: mode(p) for p in path.parent.iterdir()} == {
+        path.name: 0o600,
+        f"{path.name}-wal": 0o600,
+        f"{path.name}-shm": 0o600,
+    }
+
+
+def test_loose_permissions_are_tightened(path: Path, storage: SQLiteStorage) -> None:
+    """A database that others could read, after a restore say, becomes 0600 at the start."""
+    path.chmod(0o644)
+    storage.prepare()
+    assert mode(path) == 0o600
+
+
+def test_connection_is_durable_and_wipes(storage: SQLiteStorage) -> None:
+    """Each connection writes through a WAL, syncs every commit and overwrites what it deletes."""
+    database = storage._database()
+    pragmas = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1}
+    for name, value in pragmas.items():
+        assert database.execute(f"PRAGMA {name}").fetchone()[0] == value
+
+
+def test_table_is_strict_and_clustered(storage: SQLiteStorage) -> None:
+    """Rows lie ordered by owner and code, without another index beside."""
+    name = "authorization_codes"
+    table = storage._database().execute("PRAGMA table_list(authorization_codes)").fetchone()
+    assert tuple(table) == ("main", name, "table", 5, 1, 1)
+    plan = storage._database().execute(f"EXPLAIN QUERY PLAN {engine._LIST}", OWNER).fetchall()
+    assert [row[3] for row in plan] == [
+        f"SEARCH {name} USING PRIMARY KEY (tenant_id=? AND group_id=? AND user_id=?)"
+    ]
+
+
+def test_threads_have_connections_of_their_own(storage: SQLiteStorage) -> None:
+    """One thread keeps its connection; a closed one is opened anew."""
+    first = storage._database()
+    assert storage._database() is first
+    storage.close()
+    assert storage._database() is not first
+
+
+def test_connection_opens_after_the_fork(path: Path) -> None:
+    """After prepare nothing holds the file open, so that a fork inherits no connection."""
+    script = "import sys, app; app.open_storage(sys.argv[1]).prepare(); import os\n"
+    script += "for fd in os.listdir('/proc/self/fd'):\n"
+    script += (
+        "    if os.path.exists(f'/proc/self/fd/{fd}'): print(os.readlink(f'/proc/self/fd/{fd}'))"
+    )
+    command = [sys.executable, "-c", script, f"sqlite:///{path}"]
+    held = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout
+    assert "/" in held
+    assert str(path) not in held
+
+
+def test_processes_start_together(path: Path) -> None:
+    """Many processes that prepare one new file at once all succeed, and one migrates."""
+    script = "import sys; from barring.storage import open_storage as o; o(sys.argv[1]).prepare()"
+    command = [sys.executable, "-c", script, f"sqlite:///{path}"]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(12)]
+    errors = [process.communicate(timeout=60)[1] for process in started]
+    assert errors == [""] * 12
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
+    connection.close()
+    assert rows == [("create_authorization_codes",)]
+
+
+def test_failed_migration_leaves_the_old_schema(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash inside a migration leaves the file as it was before."""
+
+    def crash(db: object) -> None:
+        raise RuntimeError("crash")
+
+    steps = engine.sqlite_schema.migrations._migrations
+    step = type(steps[0])("crash", crash)
+    monkeypatch.setattr(engine.sqlite_schema.migrations, "_migrations", [*steps, step])
+    with pytest.raises(RuntimeError):
+        SQLiteStorage(str(path)).prepare()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT * FROM sqlite_schema").fetchall() == []
+    connection.close()
+
+
+def test_foreign_database_is_refused_untouched(path: Path) -> None:
+    """Another program's database stops the start and stays as it is."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match=r"codes\.sqlite3: is another program's database"):
+        SQLiteStorage(str(path)).prepare()
+    assert path.read_bytes() == before
+
+
+def test_later_schema_is_refused(path: Path, storage: SQLiteStorage) -> None:
+    """A database of a later release stops the start, with the remedy named."""
+    storage._database().execute(
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)",
+        ("barring", "of_tomorrow", "2099-01-01"),
+    )
+    with pytest.raises(StorageError, match=r"later release \(of_tomorrow\)"):
+        SQLiteStorage(str(path)).prepare()
+
+
+def test_vanished_file_is_unavailable_and_not_made_anew(path: Path) -> None:
+    """A thread that finds the file gone reports it; an empty database never takes its place."""
+    storage = SQLiteStorage(str(path))
+    storage.prepare()
+    path.unlink()
+    with pytest.raises(StorageUnavailable):
+        storage.add(OWNER, [("01", "")])
+    assert not path.exists()
+
+
+def test_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A path that cannot be made stops the start with a line that names it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file/codes"):
+        SQLiteStorage(str(tmp_path / "file" / "codes.sqlite3")).prepare()
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [
+        ((3, 51, 3), True),
+        ((3, 53, 0), True),
+        ((3, 51, 2), False),
+        ((3, 50, 7), True),
+        ((3, 50, 6), False),
+        ((3, 44, 6), True),
+        ((3, 44, 5), False),
+        ((3, 45, 0), False),
+        ((3, 40, 1), False),
+    ],
+)
+def test_versions_with_the_wal_bug_are_known(version: tuple[int, ...], safe: bool) -> None:
+    """Only versions that cannot corrupt a WAL database are taken."""
+    assert safe_version(version) is safe
+
+
+def test_old_sqlite_stops_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an older SQLite the start fails before the file is made."""
+    monkeypatch.setattr(engine.sqlite3, "sqlite_version_info", (3, 40, 1))
+    with pytest.raises(StorageError, match=r"3\.51\.3 or later"):
+        SQLiteStorage(str(path)).prepare()
+    assert not path.exists()
+
+
+def test_url_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three slashes lead to the working directory, four to the root, and escapes are undone."""
+    monkeypatch.chdir(tmp_path)
+    paths = {
+        "sqlite:///a/b.sqlite3": tmp_path / "a" / "b.sqlite3",
+        "sqlite:////var/x.sqlite3": Path("/var/x.sqlite3"),
+        "sqlite:///a%20b.sqlite3": tmp_path / "a b.sqlite3",
+    }
+    for url, path in paths.items():
+        storage = open_storage(url)
+        assert isinstance(storage, SQLiteStorage)
+        assert storage.path == path
+
+
+def test_unknown_scheme_is_refused() -> None:
+    """A URL that no engine serves is refused with those that there are."""
+    with pytest.raises(StorageError, match="mysql"):
+        open_storage("mysql://localhost/codes")

@@ -1,0 +1,133 @@
+"""The shape of the code: what imports what, and that each route is guarded or meant as public."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.service import ROOT
+
+PUBLIC = {
+    "api-docs.openapi_json",
+    "swagger.start",
+    "swagger.page",
+    "swagger.start_script",
+    "swagger.swagger_file",
+}
+
+# Who may import whom, within the project. `barring` stands for any of its modules.
+ALLOWED = {
+    "wsgi": {"app", "barring"},
+    "app": {"barring", "schemas"},
+    "gunicorn.conf": {"barring"},
+    "schemas": {"schemas"},
+    "barring": {"barring", "schemas"},
+    "barring.domain": set(),
+    "barring.logs": set(),
+    "barring.settings": {"schemas"},
+    "barring.storage": {"barring.storage", "barring.domain"},
+    "barring.application": {"barring.logs"},
+    "barring.access": {"barring.domain"},
+    "barring.body": set(),
+    "barring.edge": {"barring.logs"},
+    "barring.swagger": set(),
+}
+NO_WEB = ("barring.storage", "barring.domain", "barring.settings", "barring.logs", "schemas")
+NO_STORAGE = ("schemas", "barring.access", "barring.body", "barring.edge", "barring.swagger")
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the service by its dotted name."""
+    files = [*ROOT.glob("*.py"), *ROOT.glob("barring/**/*.py"), *ROOT.glob("schemas/**/*.py")]
+    return {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in files
+    }
+
+
+def imports(name: str, file: Path) -> set[str]:
+    """The dotted names that a module imports, relative ones made absolute."""
+    package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base += node.module.split(".") if node.module else []
+            dotted = ".".join(base)
+            parts = {f"{dotted}.{alias.name}" for alias in node.names}
+            found |= parts & modules().keys() or {dotted}
+    return found
+
+
+def within(name: str, prefixes: set[str] | tuple[str, ...]) -> bool:
+    """Whether a module is one of these, or inside one."""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_point_one_way(name: str) -> None:
+    """Each module imports only what lies below it."""
+    rule = max((known for known in ALLOWED if within(name, (known,))), key=len)
+    project = {i for i in imports(name, modules()[name]) if within(i, tuple(ALLOWED))}
+    project -= {"barring"}  # The version alone stands there.
+    assert {i for i in project if not within(i, ALLOWED[rule])} == set()
+
+
+@pytest.mark.parametrize("name", modules())
+def test_layers_know_only_their_own(name: str) -> None:
+    """Storage knows no Flask, and what faces the network knows no storage."""
+    imported = imports(name, modules()[name])
+    if within(name, NO_WEB):
+        assert not {i for i in imported if within(i, ("flask", "flask_smorest", "werkzeug"))}
+    if within(name, NO_STORAGE):
+        assert not {i for i in imported if within(i, ("barring.storage", "sqlite_utils"))}
+
+
+def test_imports_make_no_circle() -> None:
+    """Following the imports never leads back to where one started."""
+    graph = {n: {i for i in imports(n, f) if i in modules()} - {n} for n, f in modules().items()}
+
+    def walk(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"{' -> '.join((*trail, name))}"
+        for imported in graph[name]:
+            walk(imported, (*trail, name))
+
+    for name in graph:
+        walk(name, ())
+
+
+def test_every_route_is_guarded_or_public(client: FlaskClient) -> None:
+    """A route without the guard is one of the few that are meant to be public."""
+    views = client.application.view_functions
+    unguarded = {name for name, view in views.items() if not hasattr(view, "least_role")}
+    assert unguarded == PUBLIC
+
+
+def test_guard_is_outermost(client: FlaskClient) -> None:
+    """Reads need an End User, everything else a Group Admin, on every route and method."""
+    rules = [r for r in client.application.url_map.iter_rules() if r.endpoint not in PUBLIC]
+    assert len(rules) == 5
+    for rule in rules:
+        least = client.application.view_functions[rule.endpoint].least_role.title  # type: ignore[attr-defined]
+        reads = rule.methods is not None and "GET" in rule.methods
+        assert least == ("End User" if reads else "Group Admin")
+
+
+@pytest.mark.parametrize("name", modules())
+def test_files_and_functions_stay_short(name: str) -> None:
+    """A file has at most 300 lines and a function about 40."""
+    text = modules()[name].read_text()
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 45, node.name
+
+
+def test_the_service_stays_small() -> None:
+    """app.py, wsgi.py, barring/ and schemas/ hold at most 2,500 lines together."""
+    lines = {name: len(file.read_text().splitlines()) for name, file in modules().items()}
+    del lines["gunicorn.conf"]
+    assert sum(lines.values()) <= 2_500
