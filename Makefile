@@ -2,11 +2,12 @@
 PYTHON ?= python3
 UV := uv==0.13.9
 
-.PHONY: help run test check lock clean
+.PHONY: help run test check audit lock clean
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
 	@echo "make test    set up and run all tests"
 	@echo "make check   lint and type-check"
+	@echo "make audit   ask the advisory databases about every dependency (needs a network)"
 	@echo "make lock    compile the lock files anew from pyproject.toml"
 	@echo "make clean   remove what was set up; data/ stays"
 
@@ -37,6 +38,9 @@ check: .venv/development
 .venv/development: requirements-dev.txt | .venv/bin/python
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/runtime
+
+audit: .venv/development
+	.venv/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt
 
 lock: | .venv/bin/python
 	.venv/bin/python -m pip install --quiet $(UV)

@@ -20,7 +20,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Application("barring", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, PROVIDE_AUTOMATIC_OPTIONS=False)
     edge.init_app(app)
-    api = openapi.create_api(app, access.init_app(app, settings.auth))
+    api = openapi.create_api(app, access.init_app(app, settings))
     api.register_blueprint(codes.blueprint(storage, NewCodes(settings.code_pattern)))
     app.register_blueprint(swagger.blueprint)
     return app

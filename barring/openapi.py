@@ -26,6 +26,7 @@ _ANSWERS = {
     "500": "An unexpected fault; the log tells more under the answer's X-Request-ID.",
     "503": "The database cannot answer now; try again after Retry-After seconds.",
 }
+_HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
 _EVERYWHERE = ("400", "404", "500", "503")
 _GUARDED = ("401", "403")
 _WITH_BODY = ("413", "415")
@@ -53,15 +54,19 @@ class _Marshmallow(MarshmallowPlugin):
 
 
 class _Answers(BasePlugin):
-    """Gives every operation an entry for each error that it can answer."""
+    """Gives every operation an entry for each error, and the security schemes of the mode."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.security: list[dict[str, list[str]]] = [{name: [] for name in mode.security_schemes}]
 
     def init_spec(self, spec: Any) -> None:
         for status, description in _ANSWERS.items():
             error = {"schema": {"$ref": "#/components/schemas/Error"}}
-            spec.components.response(
-                f"Error{status}",
-                {"description": description, "content": {"application/json": error}},
-            )
+            answer = {"description": description, "content": {"application/json": error}}
+            if status in _HEADERS:
+                header = {"required": True, "schema": {"type": "string"}}
+                answer["headers"] = {_HEADERS[status]: header}
+            spec.components.response(f"Error{status}", answer)
 
     def operation_helper(
         self, path: str | None = None, operations: dict[str, Any] | None = None, **_: Any
@@ -70,6 +75,7 @@ class _Answers(BasePlugin):
             statuses: tuple[str, ...] = _EVERYWHERE
             if "security" in operation:
                 statuses += _GUARDED
+                operation["security"] = self.security
             if "requestBody" in operation:
                 statuses += _WITH_BODY
             for status in statuses:
@@ -90,11 +96,12 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
         spec_kwargs={
             "info": {"description": _DESCRIPTION},
             "marshmallow_plugin": _Marshmallow(),
-            "extra_plugins": [_Answers()],
+            "extra_plugins": [_Answers(mode)],
         },
     )
     api.DEFAULT_ERROR_RESPONSE_NAME = None
-    api.spec.components.security_scheme("caller", mode.security_scheme)
+    for name, scheme in mode.security_schemes.items():
+        api.spec.components.security_scheme(name, scheme)
     api.register_converter(OwnerPart, lambda converter: dict(converter.schema))
     api.register_converter(UnicodeConverter, lambda _: {"type": "string", "pattern": "^[^/]+$"})
     return api

@@ -53,6 +53,12 @@ def _log_no_path(worker: Worker, req: Any) -> None:
 
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
     """The settings of `settings` as gunicorn names them."""
+    if settings.in_the_clear():
+        logs.emit(
+            "warning",
+            message=f"BARRING_AUTH={settings.auth} at {settings.bind} without TLS: all goes "
+            "in the clear; set BARRING_TLS_CERT_FILE, or bind to loopback behind a proxy",
+        )
     return {
         "bind": settings.bind,
         "workers": settings.workers,
@@ -60,6 +66,9 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "worker_class": f"{__name__}.{Worker.__name__}",
         # Loaded once, before the fork: a worker that died is replaced at once, memory is shared.
         "preload_app": True,
+        "keepalive": 60,
+        "certfile": settings.tls_cert_file or None,
+        "keyfile": settings.tls_key_file or None,
         "pre_request": _log_no_path,
         "umask": 0o177,  # Of a Unix socket, which is its owner's alone.
         "control_socket_disable": True,

@@ -1,15 +1,19 @@
 """Every setting of the service. Nothing else reads the environment."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from schemas import CODE_PATTERN
+
+JWT_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "HS256")
+"""What tokens may be signed by: a public-key algorithm, or HS256 with a shared secret."""
 
 _HOME = Path(__file__).resolve().parent.parent
 
@@ -31,11 +35,35 @@ class Settings:
     workers: int = 2
     """How many processes answer requests."""
 
-    threads: int = 64
+    threads: int = 256
     """How many requests each of them answers at once."""
 
     auth: str = "local"
-    """Who says who the caller is: local."""
+    """Who says who the caller is: local, gateway or jwt."""
+
+    gateway_secret: str = field(default="", repr=False)
+    """What the gateway proves itself with: one secret, or two with a space between."""
+
+    gateway_secret_file: str = ""
+    """A file that holds such a secret, or two."""
+
+    jwt_algorithm: str = ""
+    """The one algorithm that tokens are signed by."""
+
+    jwt_key_file: str = ""
+    """A file with the PEM public key, or for HS256 the secret, of the issuer; or with two."""
+
+    jwt_issuer: str = ""
+    """The claim iss of every token."""
+
+    jwt_audience: str = ""
+    """What the claim aud of every token names."""
+
+    tls_cert_file: str = ""
+    """A PEM certificate, with its chain, to serve HTTPS with."""
+
+    tls_key_file: str = ""
+    """The PEM private key of that certificate."""
 
     code_pattern: str = CODE_PATTERN
     """A regular expression that a new code must match from end to end."""
@@ -53,6 +81,60 @@ class Settings:
             return cls(**_Variables().load(environ))
         except ValidationError as error:
             raise SettingsError(_one_line(cast(dict[str, list[str]], error.messages))) from error
+
+    def in_the_clear(self) -> bool:
+        """Whether secrets or tokens would cross a network without TLS."""
+        host = self.bind.rpartition(":")[0].strip("[]")
+        local = self.bind.startswith("unix:") or host == "localhost" or is_loopback(host)
+        return self.auth != "local" and not local and not self.tls_cert_file
+
+    def gateway_secrets(self) -> list[bytes]:
+        """The secrets of BARRING_GATEWAY_SECRET and BARRING_GATEWAY_SECRET_FILE, none to two.
+
+        Raises SettingsError for a file that cannot be read, and for a secret that is too short.
+        """
+        secrets = split_secrets("BARRING_GATEWAY_SECRET", self.gateway_secret)
+        if self.gateway_secret_file:
+            name = "BARRING_GATEWAY_SECRET_FILE"
+            secrets += split_secrets(name, read_file(name, self.gateway_secret_file))
+        if len(secrets) > 2:
+            raise SettingsError("BARRING_GATEWAY_SECRET: at most two are accepted at once")
+        return secrets
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address, which may be an IPv4 one mapped into IPv6, is this machine's own.
+
+    A host name is not: what it resolves to is not asked.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
+
+
+def read_file(name: str, path: str) -> str:
+    """The text of the file that the variable `name` points to.
+
+    Raises SettingsError, naming both, where it cannot be read.
+    """
+    try:
+        return Path(path).read_text()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise SettingsError(f"{name}: {path}: {reason}") from error
+
+
+def split_secrets(name: str, text: str) -> list[bytes]:
+    """The secrets in a text, which white space separates.
+
+    Raises SettingsError, naming the variable and not the secret, for one under 32 bytes.
+    """
+    secrets = [secret.encode() for secret in text.split()]
+    if any(len(secret) < 32 for secret in secrets):
+        raise SettingsError(f"{name}: a secret needs at least 32 bytes (try: openssl rand -hex 32)")
+    return secrets
 
 
 def _one_line(messages: dict[str, list[str]]) -> str:
@@ -91,7 +173,15 @@ class _Variables(Schema):
     database_url = fields.String(validate=_database_url)
     workers = fields.Integer(validate=validate.Range(min=1, max=128))
     threads = fields.Integer(validate=validate.Range(min=1, max=1024))
-    auth = fields.String(validate=validate.OneOf(["local"]))
+    auth = fields.String(validate=validate.OneOf(["local", "gateway", "jwt"]))
+    gateway_secret = fields.String()
+    gateway_secret_file = fields.String()
+    jwt_algorithm = fields.String(validate=validate.OneOf(JWT_ALGORITHMS))
+    jwt_key_file = fields.String()
+    jwt_issuer = fields.String()
+    jwt_audience = fields.String()
+    tls_cert_file = fields.String()
+    tls_key_file = fields.String()
     code_pattern = fields.String(validate=_regular_expression)
     max_body_bytes = fields.Integer(validate=validate.Range(min=1024))
 

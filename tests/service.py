@@ -98,7 +98,7 @@ def running(
         )
     service = Service(process, log, folder / "codes.sqlite3")
     try:
-        service.url = service.await_log(r"Listening at: (http://[^ ]+|unix:[^ ]+)")[1]
+        service.url = service.await_log(r"Listening at: (https?://[^ ]+|unix:[^ ]+)")[1]
         service.await_log("Booting worker")
         yield service
     finally:

@@ -3,8 +3,9 @@
 import pytest
 from flask.testing import FlaskClient
 
-from barring.access import Caller, Role, is_loopback
+from barring.access import Caller, Role
 from barring.domain import Owner
+from barring.settings import is_loopback
 from tests.service import codes_path
 
 PATH = codes_path()

@@ -102,7 +102,7 @@ def test_unusable_database_stops_the_server_with_one_line(tmp_path: Path) -> Non
 def test_readme_documents_every_setting() -> None:
     """README's table names every variable with its default, and no other."""
     readme = (ROOT / "README.md").read_text()
-    table = re.findall(r"^\| `(BARRING_\w+)` \| `([^|`]+)` \|", readme, re.M)
+    table = re.findall(r"^\| `(BARRING_\w+)` \| `([^|`]*)` \|", readme, re.M)
     defaults = {f"BARRING_{field.name.upper()}": str(field.default) for field in fields(Settings)}
     defaults["BARRING_DATABASE_URL"] = "sqlite:///data/barring.sqlite3"
     assert dict(table) == defaults

@@ -28,7 +28,7 @@ ALLOWED = {
     "barring.settings": {"schemas"},
     "barring.storage": {"barring.storage", "barring.domain"},
     "barring.application": {"barring.logs"},
-    "barring.access": {"barring.domain"},
+    "barring.access": {"barring.access", "barring.domain", "barring.logs", "barring.settings"},
     "barring.body": set(),
     "barring.edge": {"barring.logs"},
     "barring.swagger": set(),

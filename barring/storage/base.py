@@ -75,5 +75,9 @@ class Storage(ABC):
         """Remove those of `codes` that exist, in one transaction, and return how many did."""
 
     @abstractmethod
+    def vacuum(self) -> None:
+        """Rewrite the database so that nothing deleted can be read in its files any more."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close the calling thread's connection, if it has one."""

@@ -96,6 +96,14 @@ class SQLiteStorage(Storage):
             removed = database.conn.executemany(_REMOVE, [(*owner, code) for code in codes])
             return int(removed.rowcount)
 
+    def vacuum(self) -> None:
+        with _translated(self.path):
+            database = self._database()
+            database.execute("VACUUM")
+            busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StorageUnavailable(f"{self.path}: is in use; the -wal is not emptied, try again")
+
     def close(self) -> None:
         database = getattr(self._local, "database", None)
         if database:

@@ -1,0 +1,111 @@
+"""The modes in which headers say who calls: `local` believes this machine, `gateway` a gateway."""
+
+import hmac
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from flask import request
+
+from barring.settings import Settings, SettingsError, is_loopback
+
+from .caller import ROLES, TITLES, Caller, Role
+from .mode import Mode, refuse
+
+CHALLENGE = 'Role realm="barring"'
+SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
+SCOPE_HEADERS = ("X-Tenant-Id", "X-Group-Id", "X-User-Id")
+
+_ROLE_SCHEME = {
+    "type": "apiKey",
+    "in": "header",
+    "name": "X-Role",
+    "description": f"One of: {TITLES}.",
+}
+
+
+class Local(Mode):
+    """Believes clients on the same machine."""
+
+    security_schemes = {"caller": _ROLE_SCHEME}  # noqa: RUF012
+
+    def caller(self) -> Caller:
+        if not _from_this_machine():
+            refuse(
+                403,
+                "not_local",
+                "BARRING_AUTH=local serves clients on this machine, and through no proxy; "
+                "to serve others, set BARRING_AUTH to gateway or jwt.",
+            )
+        return _header_caller()
+
+
+class Gateway(Mode):
+    """Believes a gateway that proves itself with a secret, and needs it to say the whole scope."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secrets = settings.gateway_secrets()
+        if not self._secrets:
+            raise SettingsError(
+                "BARRING_GATEWAY_SECRET_FILE: BARRING_AUTH=gateway needs a secret of at least "
+                "32 bytes in this file, or in BARRING_GATEWAY_SECRET"
+            )
+
+    @property
+    def security_schemes(self) -> dict[str, dict[str, Any]]:
+        names = dict(zip(("tenant", "group", "user"), SCOPE_HEADERS, strict=True))
+        names["gateway"] = SECRET_HEADER
+        headers = {name: _ROLE_SCHEME | _described(header) for name, header in names.items()}
+        return {"caller": _ROLE_SCHEME, **headers}
+
+    def caller(self) -> Caller:
+        proof = request.headers.get(SECRET_HEADER, "").encode()
+        # Every secret is compared, whatever the first comparison gave.
+        if not any([hmac.compare_digest(proof, secret) for secret in self._secrets]):
+            refuse(
+                401,
+                "gateway_secret",
+                f"Only the gateway is served here, and it proves itself with {SECRET_HEADER}.",
+                'Gateway realm="barring"',
+            )
+        caller = _header_caller()
+        for name, part in zip(SCOPE_HEADERS, caller.bound, strict=False):
+            if part is None:
+                refuse(403, "scope_missing", f"A caller of this role needs the header {name}.")
+        return caller
+
+
+def _described(header: str) -> dict[str, str]:
+    secret = header == SECRET_HEADER
+    words = "The secret of the gateway." if secret else "Percent-encoded UTF-8."
+    return {"name": header, "description": words}
+
+
+def _from_this_machine() -> bool:
+    via_proxy = any(
+        name.startswith("X-Forwarded-") or name in ("Forwarded", "Via")
+        for name, _ in request.headers
+    )
+    # gunicorn gives the peer of a Unix socket no address.
+    return not via_proxy and (not request.remote_addr or is_loopback(request.remote_addr))
+
+
+def _header_caller() -> Caller:
+    role: Role | None = ROLES.get(request.headers.get("X-Role", ""))
+    if role is None:
+        refuse(401, "role", f"Send the header X-Role with one of: {TITLES}.", CHALLENGE)
+    tenant, group, user = map(_scope_header, SCOPE_HEADERS)
+    return Caller(role, (tenant, group, user))
+
+
+def _scope_header(name: str) -> str | None:
+    value = request.headers.get(name)
+    if value is None:
+        return None
+    try:
+        # A raw comma is how two headers of one name arrive: joined.
+        if "," in value:
+            raise ValueError
+        return unquote_to_bytes(value.encode("ascii")).decode("utf-8")
+    except ValueError:
+        message = f"Send {name} once, as percent-encoded UTF-8; write a comma as %2C."
+        refuse(403, "scope_malformed", message)

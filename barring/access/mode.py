@@ -1,0 +1,44 @@
+"""What every mode does: it turns a request into a Caller, or refuses."""
+
+from abc import ABC, abstractmethod
+from typing import Any, NoReturn
+
+from flask import g, request
+from webargs.flaskparser import abort
+
+from barring import logs
+from barring.settings import Settings
+
+from .caller import Caller
+
+
+class Mode(ABC):
+    """A way to learn who the caller is."""
+
+    @property
+    @abstractmethod
+    def security_schemes(self) -> dict[str, dict[str, Any]]:
+        """The OpenAPI security schemes, all needed at once, with which a client says who it is."""
+
+    def __init__(self, settings: Settings) -> None:  # noqa: B027
+        """Take what the mode needs from the settings.
+
+        Raises SettingsError, saying what to set, where that is missing or weak.
+        """
+
+    @abstractmethod
+    def caller(self) -> Caller:
+        """The caller of the current request. Refuses, by `refuse`, who does not prove to be one."""
+
+
+def refuse(status: int, reason: str, message: str, challenge: str | None = None) -> NoReturn:
+    """Answer 401, with its challenge, or 403, and say in the log why; never with what was sent."""
+    logs.emit(
+        "refused_authentication",
+        request_id=g.request_id,
+        peer=request.remote_addr,
+        status=status,
+        reason=reason,
+    )
+    headers = {"WWW-Authenticate": challenge} if challenge else {}
+    abort(status, message=message, headers=headers)

@@ -1,0 +1,120 @@
+"""The mode in which a signed bearer token says who calls."""
+
+import re
+from typing import Any, NoReturn
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from flask import request
+
+from barring.settings import Settings, SettingsError, read_file, split_secrets
+
+from .caller import ROLES, TITLES, Caller
+from .mode import Mode, refuse
+
+LEEWAY = 30
+"""Seconds by which the clocks of issuer and service may differ."""
+
+CLAIMS = ("tenant", "group", "user")
+
+_FAULTS: dict[type[jwt.PyJWTError], str] = {
+    jwt.ExpiredSignatureError: "the token has expired",
+    jwt.ImmatureSignatureError: "the token is not valid yet",
+    jwt.InvalidIssuerError: "the issuer is another",
+    jwt.InvalidAudienceError: "the audience is another",
+    jwt.MissingRequiredClaimError: "a claim is missing",
+    jwt.InvalidAlgorithmError: "the algorithm is another",
+    jwt.InvalidSignatureError: "the signature does not fit",
+}
+_PEM = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
+
+
+class Token(Mode):
+    """Believes a token of one issuer, for one audience, signed by one algorithm."""
+
+    security_schemes = {  # noqa: RUF012
+        "caller": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    }
+
+    def __init__(self, settings: Settings) -> None:
+        for name in ("jwt_algorithm", "jwt_key_file", "jwt_issuer", "jwt_audience"):
+            if not getattr(settings, name):
+                raise SettingsError(f"BARRING_{name.upper()}: BARRING_AUTH=jwt needs it; set it")
+        self._algorithm = settings.jwt_algorithm
+        self._keys = _keys(settings)
+        self._issuer = settings.jwt_issuer
+        self._audience = settings.jwt_audience
+
+    def caller(self) -> Caller:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            message = "Send the header Authorization: Bearer, with a token."
+            refuse(401, "token_missing", message, 'Bearer realm="barring"')
+        claims = self._claims(token.strip())
+        role = claims.get("role")
+        if not isinstance(role, str) or role not in ROLES:
+            _refuse_token(f"the claim role is none of {TITLES}")
+        tenant, group, user = (claims.get(name) for name in CLAIMS)
+        caller = Caller(ROLES[role], (tenant, group, user))
+        for name, part in zip(CLAIMS, caller.bound, strict=False):
+            if not isinstance(part, str):
+                refuse(403, "scope_missing", f"A token of this role needs the claim {name}.")
+        return caller
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """The claims of a token that one of the keys signed. Refuses any other token."""
+        fault = "the token is malformed"
+        for key in self._keys:
+            try:
+                return jwt.decode(
+                    token,
+                    key,
+                    algorithms=[self._algorithm],
+                    leeway=LEEWAY,
+                    options={"require": ["exp", "iss", "aud"]},
+                    issuer=self._issuer,
+                    audience=self._audience,
+                )
+            except jwt.PyJWTError as error:
+                fault = _FAULTS.get(type(error), fault)
+                if not isinstance(error, jwt.InvalidSignatureError):
+                    break
+        _refuse_token(fault)
+
+
+def _refuse_token(fault: str) -> NoReturn:
+    """401 in the words of RFC 6750, section 3."""
+    challenge = f'Bearer realm="barring", error="invalid_token", error_description="{fault}"'
+    refuse(401, "token_invalid", f"The bearer token is not accepted: {fault}.", challenge)
+
+
+def _keys(settings: Settings) -> list[Any]:
+    """The one or two keys of BARRING_JWT_KEY_FILE."""
+    text = read_file("BARRING_JWT_KEY_FILE", settings.jwt_key_file)
+    blocks = _PEM.findall(text)
+    if settings.jwt_algorithm == "HS256":
+        if blocks:
+            raise SettingsError("BARRING_JWT_KEY_FILE: HS256 needs a secret, and this is a PEM key")
+        keys = split_secrets("BARRING_JWT_KEY_FILE", text)
+    else:
+        keys = [_public_key(settings.jwt_algorithm, block) for block in blocks]
+    if not 1 <= len(keys) <= 2:
+        raise SettingsError(
+            f"BARRING_JWT_KEY_FILE: must hold one key for {settings.jwt_algorithm}, or two"
+        )
+    return keys
+
+
+def _public_key(algorithm: str, pem: str) -> Any:
+    try:
+        key = load_pem_public_key(pem.encode())
+        jwt.get_algorithm_by_name(algorithm).prepare_key(key)
+    except (ValueError, TypeError, UnsupportedAlgorithm, jwt.PyJWTError):
+        raise SettingsError(
+            f"BARRING_JWT_KEY_FILE: must hold PEM public keys that fit {algorithm}"
+        ) from None
+    if isinstance(key, RSAPublicKey) and key.key_size < 2048:
+        raise SettingsError("BARRING_JWT_KEY_FILE: an RSA key needs at least 2,048 bits")
+    return key

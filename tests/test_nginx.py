@@ -1,0 +1,178 @@
+"""The nginx configuration that is shipped, in the real nginx, before the real service."""
+
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service import ROOT, Service, codes_path, running
+from tests.test_tls import certificate
+from tests.tools import needs
+
+SECRET = "gateway-secret-".ljust(40, "0")
+CANARY = "c4n4ry-5512"
+PASSWORD = "correct horse"
+
+
+class Gateway:
+    """nginx with the shipped configuration, and a service behind it."""
+
+    def __init__(self, folder: Path, port: int, service: Service) -> None:
+        self.folder = folder
+        self.port = port
+        self.service = service
+
+    def client(self, user: str | None, **headers: str) -> httpx.Client:
+        """A client that gives a user's password."""
+        auth = (user, PASSWORD) if user else None
+        url = f"https://127.0.0.1:{self.port}"
+        return httpx.Client(base_url=url, auth=auth, headers=headers, verify=False)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def configure(folder: Path, port: int, service: Service) -> Path:
+    """The shipped configuration with its places moved to this test's."""
+    crypt = subprocess.run(
+        ["openssl", "passwd", "-apr1", PASSWORD], capture_output=True, text=True, check=True
+    ).stdout
+    users = ("anna", "provisioning", "stranger")
+    (folder / "users").write_text("".join(f"{user}:{crypt}" for user in users))
+    (folder / "secret.conf").write_text(f'proxy_set_header X-Gateway-Secret "{SECRET}";\n')
+    shipped = (ROOT / "deploy" / "nginx.conf").read_text()
+    moved = shipped.replace("/etc/barring/", f"{folder}/").replace("/var/log/nginx/", f"{folder}/")
+    moved = moved.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
+    moved = moved.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+    main = folder / "nginx.conf"
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main.write_text(
+        f"daemon off; user root; pid {folder}/pid; error_log {folder}/main.log emerg;\n"
+        f"events {{}}\nhttp {{\n{temporary}{moved}\n}}\n"
+    )
+    return main
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A running nginx in front of a running service in mode `gateway`."""
+    nginx = needs("nginx", "/usr/sbin/nginx")
+    needs("openssl")
+    folder = tmp_path_factory.mktemp("nginx")
+    certificate(folder)
+    port = free_port()
+    settings = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": SECRET}
+    with running(folder, **settings) as service:
+        main = configure(folder, port, service)
+        process = subprocess.Popen([nginx, "-c", str(main)], stderr=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            yield Gateway(folder, port, service)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def test_user_gets_the_role_and_scope_of_the_map(gateway: Gateway) -> None:
+    """A Group Admin by the map writes within its group and nowhere else."""
+    mine, other = codes_path("acme", "sales", "anna"), codes_path("acme", "ops", "anna")
+    with gateway.client("anna") as client:
+        assert client.post(mine, json={"code": "4711"}).status_code == 201
+        assert client.get(mine + "4711/").json() == {"code": "4711", "description": ""}
+        assert client.get(other).status_code == 403
+    with gateway.client("provisioning") as client:
+        assert client.get(other).status_code == 200
+
+
+def test_who_is_on_no_list_is_nobody(gateway: Gateway) -> None:
+    """Without a password, and with one that no map names, the answer is 401."""
+    for user in (None, "stranger"):
+        with gateway.client(user) as client:
+            assert client.get(codes_path()).status_code == 401
+
+
+def test_what_a_client_says_of_itself_does_not_pass(gateway: Gateway) -> None:
+    """A client's own role, scope or secret is replaced by the gateway's."""
+    path = codes_path("acme", "ops", "anna")
+    forged = {"X-Role": "System Admin", "X-Group-Id": "ops", "X_Role": "System Admin"}
+    with gateway.client("anna", **forged) as client:
+        assert client.get(path).status_code == 403
+    with gateway.client("stranger", **forged) as client:
+        assert client.get(path).status_code == 401
+
+
+def test_path_arrives_as_it_was_sent(gateway: Gateway) -> None:
+    """nginx passes escapes on: a user with a space and an accent, and a refused %2F."""
+    with gateway.client("provisioning") as client:
+        path = codes_path(user="zoë k+1@x")
+        assert client.post(path, json={"code": "12"}).status_code == 201
+        assert client.get(path).json()["authCodes"][0]["code"] == "12"
+        assert client.get(codes_path().replace("foouser", "a%2Fb")).status_code == 400
+
+
+def test_rate_of_a_peer_is_limited(gateway: Gateway) -> None:
+    """A peer that asks too fast gets 429 in the one error shape, and is served again later."""
+    with gateway.client("provisioning") as client:
+        answers = [client.get(codes_path()) for _ in range(400)]
+        slower = [answer for answer in answers if answer.status_code == 429]
+        assert slower
+        assert slower[0].headers["Retry-After"] == "1"
+        assert slower[0].json()["code"] == 429
+        time.sleep(1)
+        assert client.get(codes_path()).status_code == 200
+
+
+def test_logs_hold_no_address_of_a_request(gateway: Gateway) -> None:
+    """A code in a path reaches no log of nginx, also when the service is slow or away."""
+    with gateway.client("provisioning") as client:
+        for path in (f"{codes_path()}{CANARY}/", f"/{CANARY}", f"{codes_path()}{CANARY}%2F"):
+            client.get(path)
+    with socket.create_connection(("127.0.0.1", gateway.port)) as plain:
+        plain.sendall(f"GET /{CANARY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        plain.recv(1000)
+    logs = [file for file in gateway.folder.iterdir() if file.name.endswith("log")]
+    assert {file.name for file in logs} >= {"barring.log", "log"}
+    assert re.search(r'"status":404', (gateway.folder / "barring.log").read_text())
+    for file in logs:
+        assert CANARY not in file.read_text()
+
+
+def test_upload_limit_is_the_services(gateway: Gateway) -> None:
+    """A body that the service would take is not refused by nginx, and a larger one is."""
+    with gateway.client("provisioning") as client:
+        json_type = {"Content-Type": "application/json"}
+        near, beyond = b" " * (16 * 1024 * 1024), b" " * (16 * 1024 * 1024 + 1)
+        assert client.post(codes_path(), content=near, headers=json_type).status_code == 400
+        assert client.post(codes_path(), content=beyond, headers=json_type).status_code == 413
+
+
+def test_configuration_is_valid(tmp_path: Path, gateway: Gateway) -> None:
+    """nginx itself finds nothing to warn of."""
+    nginx = needs("nginx", "/usr/sbin/nginx")
+    main = configure(tmp_path, free_port(), gateway.service)
+    certificate(tmp_path)
+    done = subprocess.run(
+        [nginx, "-t", "-c", str(main)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[warn]" not in done.stderr
+    shutil.rmtree(tmp_path)

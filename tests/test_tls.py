@@ -1,0 +1,76 @@
+"""HTTPS without a proxy, and the warning where there is neither."""
+
+import datetime
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from barring.settings import Settings
+from tests.service import END_USER, codes_path, running
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that trusts itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "barring")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.DNSName("localhost")
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "tls.crt", folder / "tls.key"
+    cert_file.write_bytes(made.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return cert_file, key_file
+
+
+def test_service_speaks_https(tmp_path: Path) -> None:
+    """With a certificate and its key the service answers over TLS, and over nothing else."""
+    cert, key = certificate(tmp_path)
+    tls = {"BARRING_TLS_CERT_FILE": str(cert), "BARRING_TLS_KEY_FILE": str(key)}
+    with running(tmp_path, **tls) as service:
+        url = f"https://localhost:{service.port}{codes_path()}"
+        trust = ssl.create_default_context(cafile=str(cert))
+        answer = httpx.get(url, headers=END_USER, verify=trust)
+        assert answer.json() == {"authCodes": []}
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(url.replace("https", "http"), headers=END_USER)
+        assert httpx.get(url, headers=END_USER, verify=trust).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "warns"),
+    [
+        ({"auth": "gateway", "bind": "0.0.0.0:8000"}, True),
+        ({"auth": "jwt", "bind": "[::]:8000"}, True),
+        ({"auth": "jwt", "bind": "192.0.2.1:8000"}, True),
+        ({"auth": "jwt", "bind": "codes.example.com:8000"}, True),
+        ({"auth": "jwt", "bind": "0.0.0.0:8000", "tls_cert_file": "x"}, False),
+        ({"auth": "gateway", "bind": "127.0.0.1:8000"}, False),
+        ({"auth": "gateway", "bind": "[::1]:8000"}, False),
+        ({"auth": "gateway", "bind": "localhost:8000"}, False),
+        ({"auth": "gateway", "bind": "unix:/run/x"}, False),
+        ({"auth": "local", "bind": "0.0.0.0:8000"}, False),
+    ],
+)
+def test_what_travels_in_the_clear_is_known(settings: dict[str, str], warns: bool) -> None:
+    """Secrets on a plain address that others reach are worth a warning."""
+    assert Settings(**settings).in_the_clear() is warns  # type: ignore[arg-type]
+
+
+def test_start_warns_of_plain_text(tmp_path: Path) -> None:
+    """The start says once that secrets would travel in the clear."""
+    secret = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": "s" * 32}
+    with running(tmp_path, BARRING_BIND="0.0.0.0:0", **secret) as service:
+        (line,) = service.logged(event="warning")
+    assert "BARRING_TLS_CERT_FILE" in line["message"]
