@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from barring import access, codes, edge, openapi, swagger
+from barring import access, codes, edge, health, metrics, openapi, swagger
 from barring.application import Application
 from barring.settings import Settings
 from barring.storage import open_storage
@@ -17,10 +17,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment()
     storage = open_storage(settings.database_url)
     storage.prepare()
+    figures = metrics.enable(storage) if settings.metrics else None
     app = Application("barring", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, PROVIDE_AUTOMATIC_OPTIONS=False)
+    app.extensions["barring.storage"] = storage
     edge.init_app(app)
     api = openapi.create_api(app, access.init_app(app, settings))
     api.register_blueprint(codes.blueprint(storage, NewCodes(settings.code_pattern)))
+    app.register_blueprint(health.blueprint(storage, figures))
     app.register_blueprint(swagger.blueprint)
     return app

@@ -39,6 +39,22 @@ EXAMPLES = {
     },
     "one code": {"value": {"code": "03", "description": "test_code_03"}},
 }
+CREATED = {
+    "headers": {
+        "Location": {
+            "description": "Where the new code is, if one was created and not a list",
+            "schema": {"type": "string", "format": "uri-reference"},
+        }
+    },
+    "links": {
+        "all codes": {
+            "operationId": "listAuthorizationCodes",
+            "parameters": {
+                name: f"$request.path.{name}" for name in ("tenant_id", "group_id", "user_id")
+            },
+        }
+    },
+}
 
 
 def blueprint(storage: Storage, new_codes: NewCodes) -> CodesBlueprint:
@@ -73,7 +89,7 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> 
     @requires(Role.GROUP_ADMIN)
     @codes.arguments(new_codes, examples=EXAMPLES)
     @codes.response(201, Nothing)
-    @codes.doc(operationId="createAuthorizationCodes")
+    @codes.doc(operationId="createAuthorizationCodes", responses={201: CREATED})
     def create_codes(new: Creation, owner: Owner) -> Any:
         """Create an authorization code for a user, or a list of them
 

@@ -10,6 +10,9 @@ from werkzeug.routing import BaseConverter, ValidationError
 
 from . import logs
 
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
+"""The methods that the log names. A client may call any other by what it likes."""
+
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -73,7 +76,7 @@ def _end(response: Response) -> Response:
     logs.emit(
         "request",
         request_id=g.request_id,
-        method=request.method,
+        method=request.method if request.method in METHODS else "other",
         route=request.url_rule and request.url_rule.rule,
         status=response.status_code,
         ms=round((time.perf_counter() - g.started) * 1000, 2),

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from schemas import Error
 
 from . import logs
-from .storage import StorageUnavailable
+from .storage import OutcomeUnknown, StorageUnavailable
 
 RETRY_AFTER = 1
 """Seconds after which a client may try again when the database could not answer."""
@@ -52,4 +52,8 @@ class JSONErrors(Api):
         """503, with the reason in the log alone: it names files."""
         logs.emit("storage_unavailable", request_id=g.request_id, reason=str(error))
         message = "The database cannot answer now, and nothing was changed; try again."
+        if isinstance(error, OutcomeUnknown):
+            message = (
+                "The database failed while it stored this: it may have happened; read, then try."
+            )
         return self.handle_http_exception(ServiceUnavailable(message, retry_after=RETRY_AFTER))

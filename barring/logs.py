@@ -12,10 +12,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from blinker import Signal
+
+emitted = Signal()
+"""Sent with every event's name and values, for those who count them."""
 
 
 def emit(event: str, **values: Any) -> None:
     """Write one line: the time, the event and its values, in one piece even among processes."""
+    if emitted.receivers:
+        emitted.send(event, values=values)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = orjson.dumps({"time": now, "event": event, **values}, default=str) + b"\n"
     # A request must not fail because whoever reads the log has gone.

@@ -1,14 +1,16 @@
 """How gunicorn serves the application."""
 
+import contextlib
 from typing import Any
 
 import orjson
 from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from . import logs
+from . import logs, metrics
 from .edge import HEADERS
 from .settings import Settings
+from .storage import Storage, StorageUnavailable
 
 _REFUSALS: dict[type[Exception], tuple[int, str]] = {
     errors.LimitRequestLine: (414, "URI Too Long"),
@@ -51,6 +53,17 @@ def _log_no_path(worker: Worker, req: Any) -> None:
     """Takes the place of gunicorn's hook that logs each path, and with it codes, at DEBUG."""
 
 
+def _open_database(worker: Worker) -> None:
+    """Hold the database open from the start, so that whoever would replace it can tell."""
+    storage: Storage = worker.wsgi.extensions["barring.storage"]
+    with contextlib.suppress(StorageUnavailable):
+        storage.check_ready()
+
+
+def _discard_metrics(server: Any) -> None:
+    metrics.discard()
+
+
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
     """The settings of `settings` as gunicorn names them."""
     if settings.in_the_clear():
@@ -66,6 +79,8 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "worker_class": f"{__name__}.{Worker.__name__}",
         # Loaded once, before the fork: a worker that died is replaced at once, memory is shared.
         "preload_app": True,
+        "on_exit": _discard_metrics,
+        "post_worker_init": _open_database,
         "keepalive": 60,
         "certfile": settings.tls_cert_file or None,
         "keyfile": settings.tls_key_file or None,

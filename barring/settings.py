@@ -59,6 +59,9 @@ class Settings:
     jwt_audience: str = ""
     """What the claim aud of every token names."""
 
+    metrics: bool = False
+    """Whether figures are kept and shown at /metrics, to any peer."""
+
     tls_cert_file: str = ""
     """A PEM certificate, with its chain, to serve HTTPS with."""
 
@@ -180,6 +183,7 @@ class _Variables(Schema):
     jwt_key_file = fields.String()
     jwt_issuer = fields.String()
     jwt_audience = fields.String()
+    metrics = fields.Boolean()
     tls_cert_file = fields.String()
     tls_key_file = fields.String()
     code_pattern = fields.String(validate=_regular_expression)

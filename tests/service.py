@@ -89,7 +89,7 @@ def running(
 ) -> Iterator[Service]:
     """A service with its database in `folder`; `options` are gunicorn's."""
     log = folder / "log"
-    with log.open("ab") as stderr:
+    with log.open("wb") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *options, application],
             cwd=ROOT,

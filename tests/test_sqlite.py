@@ -111,8 +111,9 @@ def test_processes_start_together(path: Path) -> None:
     script = "import sys; from barring.storage import open_storage as o; o(sys.argv[1]).prepare()"
     command = [sys.executable, "-c", script, f"sqlite:///{path}"]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(12)]
-    errors = [process.communicate(timeout=60)[1] for process in started]
-    assert errors == [""] * 12
+    lines = [line for p in started for line in p.communicate(timeout=60)[1].splitlines()]
+    assert [process.returncode for process in started] == [0] * 12
+    assert ["database_created" in line for line in lines] == [True]
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
     connection.close()

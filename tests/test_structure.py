@@ -10,6 +10,8 @@ from tests.service import ROOT
 
 PUBLIC = {
     "api-docs.openapi_json",
+    "health.live",
+    "health.ready",
     "swagger.start",
     "swagger.page",
     "swagger.start_script",
@@ -26,7 +28,9 @@ ALLOWED = {
     "barring.domain": set(),
     "barring.logs": set(),
     "barring.settings": {"schemas"},
-    "barring.storage": {"barring.storage", "barring.domain"},
+    "barring.storage": {"barring.storage", "barring.domain", "barring.logs"},
+    "barring.metrics": {"barring.logs", "barring.storage"},
+    "barring.health": {"barring.metrics", "barring.storage"},
     "barring.application": {"barring.logs"},
     "barring.access": {"barring.access", "barring.domain", "barring.logs", "barring.settings"},
     "barring.body": set(),

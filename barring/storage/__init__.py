@@ -3,9 +3,16 @@
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
-from .base import AlreadyExists, Storage, StorageError, StorageUnavailable
+from .base import AlreadyExists, OutcomeUnknown, Storage, StorageError, StorageUnavailable
 
-__all__ = ["AlreadyExists", "Storage", "StorageError", "StorageUnavailable", "open_storage"]
+__all__ = [
+    "AlreadyExists",
+    "OutcomeUnknown",
+    "Storage",
+    "StorageError",
+    "StorageUnavailable",
+    "open_storage",
+]
 
 
 def _sqlite(url: str) -> Storage:

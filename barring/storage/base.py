@@ -1,7 +1,7 @@
 """The contract that every storage engine keeps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Self
 
 from barring.domain import AuthorizationCode, Owner
@@ -13,6 +13,10 @@ class StorageError(Exception):
 
 class StorageUnavailable(StorageError):
     """The database cannot answer now; the same call may succeed later. Nothing was changed."""
+
+
+class OutcomeUnknown(StorageUnavailable):
+    """The write may have happened and may not: the database failed while it was committed."""
 
 
 class AlreadyExists(Exception):
@@ -47,9 +51,12 @@ class Storage(ABC):
     it survives the end of the process and of the machine's power.
     """
 
+    on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
+    """Told of every write how many seconds it waited for the right to write."""
+
     @abstractmethod
-    def prepare(self) -> bool:
-        """Create or upgrade the database, and leave no connection open. True if it was created.
+    def prepare(self) -> None:
+        """Create or upgrade the database, and leave no connection open.
 
         Several processes may call it at once; one does the work. Raises StorageError when what
         is there cannot be used.
@@ -73,6 +80,10 @@ class Storage(ABC):
     @abstractmethod
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         """Remove those of `codes` that exist, in one transaction, and return how many did."""
+
+    @abstractmethod
+    def check_ready(self) -> None:
+        """Read, and take the right to write and give it back. Cheap."""
 
     @abstractmethod
     def vacuum(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,11 @@ import orjson
 import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
+from barring import logs
 from barring.domain import AuthorizationCode, Owner
 
 from . import sqlite_schema
-from .base import AlreadyExists, Storage, StorageError, StorageUnavailable
+from .base import AlreadyExists, OutcomeUnknown, Storage, StorageError, StorageUnavailable
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock."""
@@ -36,6 +38,16 @@ _REMOVE = """
     DELETE FROM authorization_codes
     WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
 
+_REMEDIES = {
+    "SQLITE_NOTADB": "is not a SQLite database; name another file, or restore a backup",
+    "SQLITE_CORRUPT": "is damaged; restore a backup",
+    "SQLITE_READONLY": "cannot be written; mend its permissions or its file system",
+    "SQLITE_CANTOPEN": "cannot be opened; mend the path or its permissions",
+    "SQLITE_FULL": "has no room left on its disk; make some",
+}
+_NOTHING_WRITTEN = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR_WRITE")
+"""The failures of a COMMIT that came before its last record was in the log."""
+
 
 def safe_version(version: tuple[int, ...]) -> bool:
     """Whether this SQLite is free of the WAL-reset bug, which can corrupt a database.
@@ -54,28 +66,31 @@ class SQLiteStorage(Storage):
         # Absolute, so that a later change of directory cannot mean another file.
         self.path = Path(path).absolute()
         self._local = threading.local()
+        self._file: tuple[int, int] | None = None
 
-    def prepare(self) -> bool:
+    def prepare(self) -> None:
         if not safe_version(sqlite3.sqlite_version_info):
             raise StorageError(
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
         try:
-            created = self._create_file()
-            with _translated(self.path):
+            if self._create_file():
+                logs.emit("database_created", database=str(self.path))
+            with self._translated():
                 sqlite_schema.migrate(self._database(), self.path)
-            return created
+            self._file = _identity(self.path)
+            self.check_ready()
         except OSError as error:
             raise StorageError(f"{self.path}: {error.strerror}") from error
         finally:
             self.close()
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
-        with _translated(self.path):
+        with self._translated():
             return [AuthorizationCode(*row) for row in self._database().execute(_LIST, owner)]
 
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
-        with _translated(self.path):
+        with self._translated():
             row = self._database().execute(_GET, (*owner, code)).fetchone()
         return row and AuthorizationCode(*row)
 
@@ -96,8 +111,12 @@ class SQLiteStorage(Storage):
             removed = database.conn.executemany(_REMOVE, [(*owner, code) for code in codes])
             return int(removed.rowcount)
 
+    def check_ready(self) -> None:
+        with self._transaction() as database:
+            database.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
+
     def vacuum(self) -> None:
-        with _translated(self.path):
+        with self._translated():
             database = self._database()
             database.execute("VACUUM")
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -112,13 +131,17 @@ class SQLiteStorage(Storage):
 
     def _create_file(self) -> bool:
         """Make the file, readable by its owner alone, and tell whether it was missing."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self.path.parent
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
             if self.path.stat().st_mode & 0o077:
                 self.path.chmod(0o600)
             return False
+        # What is acknowledged later must not lie in a file that a power cut makes nameless.
+        for directory in (folder, folder.parent):
+            sync_directory(directory)
         return True
 
     def _database(self) -> Database:
@@ -137,27 +160,68 @@ class SQLiteStorage(Storage):
             connection.execute(f"PRAGMA {pragma}")
         return Database(connection, execute_plugins=False)
 
+    def _check_in_place(self) -> None:
+        """Refuse to go on where the path has come to mean another file, or none."""
+        if self._file and _identity(self.path) != self._file:
+            raise StorageUnavailable(
+                f"{self.path}: was moved or replaced under the running service; restart it"
+            )
+
     @contextmanager
     def _transaction(self) -> Iterator[Database]:
         """A transaction that holds the write lock from its start, and commits at its end."""
-        with _translated(self.path):
+        with self._translated():
+            self._check_in_place()
             database = self._database()
+            start = time.perf_counter()
             database.execute("BEGIN IMMEDIATE")
+            self.on_lock_wait(time.perf_counter() - start)
             try:
                 yield database
-                database.execute("COMMIT")
+                self._commit(database)
             except BaseException:
                 database.rollback()
                 raise
 
+    def _commit(self, database: Database) -> None:
+        try:
+            database.execute("COMMIT")
+            # Only what lies in the file that the path names may be acknowledged.
+            self._check_in_place()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname in _NOTHING_WRITTEN:
+                raise
+            raise OutcomeUnknown(f"{self.path}: {error}") from error
+        except StorageUnavailable as error:
+            raise OutcomeUnknown(str(error)) from error
 
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn the driver's errors into the contract's."""
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the driver's errors into the contract's."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            # What only a mistake of this program brings about stays what it is.
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                raise
+            name = error.sqlite_errorname
+            remedy = next((text for key, text in _REMEDIES.items() if name.startswith(key)), "")
+            raise StorageUnavailable(f"{self.path}: {remedy or error} ({name})") from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path means, or None for no file."""
     try:
-        yield
-    except sqlite3.DatabaseError as error:
-        # What only a mistake of this program brings about stays what it is.
-        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-            raise
-        raise StorageUnavailable(f"{path}: {error} ({error.sqlite_errorname})") from error
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,74 @@
+"""The figures of /metrics in Prometheus' form, gathered from the events that also make the log.
+
+prometheus_client keeps figures of several processes in files, and decides so when it is imported:
+hence it is imported only here, by `enable`, once the folder of those files is set.
+"""
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from . import logs
+from .storage import Storage
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Metrics:
+    """The figures of this process; `exposition` adds those of all others."""
+
+    def __init__(self) -> None:
+        """Begin to count. Once a process: the names are taken then."""
+        from prometheus_client import Counter, Histogram
+
+        self.requests = Histogram(
+            "barring_request_seconds",
+            "Requests by route template and status",
+            ["method", "route", "status"],
+        )
+        self.refusals = Counter(
+            "barring_refused_authentications", "Callers that did not prove to be one", ["reason"]
+        )
+        self.database_errors = Counter(
+            "barring_database_errors", "Requests that the database could not answer"
+        )
+        self.lock_wait = Histogram(
+            "barring_write_lock_wait_seconds", "How long writes waited for their turn"
+        )
+        logs.emitted.connect(self._count, weak=False)
+
+    def _count(self, event: str, values: dict[str, Any]) -> None:
+        if event == "request":
+            labels = (values["method"], values["route"] or "none", values["status"])
+            self.requests.labels(*labels).observe(values["ms"] / 1000)
+        elif event == "refused_authentication":
+            self.refusals.labels(values["reason"]).inc()
+        elif event == "storage_unavailable":
+            self.database_errors.inc()
+
+    def exposition(self) -> bytes:
+        """The figures of all processes since the server started, as text."""
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        return generate_latest(registry)
+
+
+def enable(storage: Storage) -> Metrics:
+    """Count, from now on, in this process and those forked from it, from nothing."""
+    if _FOLDER not in os.environ:
+        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="barring-metrics-")
+    metrics = Metrics()
+    storage.on_lock_wait = metrics.lock_wait.observe
+    return metrics
+
+
+def discard() -> None:
+    """Remove the files of the figures, at the end of the server."""
+    if folder := os.environ.pop(_FOLDER, None):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,94 @@
+"""Health tells the truth, and the figures are right across workers and restarts."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.service import Service, codes_path, running
+
+
+def figures(service: Service) -> dict[tuple[str, ...], float]:
+    """Every figure by its name and the values of its labels."""
+    with service.client() as client:
+        answer = client.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_live_and_ready_are_public_and_terse(service: Service) -> None:
+    """Both answer 200 to anybody, with one word."""
+    with service.client(**{"X-Role": "", "Via": "1.1 probe"}) as client:
+        assert client.get("/health/live").json() == {"status": "live"}
+        assert client.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_readiness_fails_without_the_database(tmp_path: Path) -> None:
+    """When the file is gone, reads of health go on and readiness is 503 without details."""
+    with running(tmp_path) as service, service.client() as client:
+        assert client.get("/health/ready").status_code == 200
+        service.database.rename(tmp_path / "elsewhere")
+        answer = client.get("/health/ready")
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+        assert str(tmp_path) not in answer.text
+        assert client.get("/health/live").status_code == 200
+        (tmp_path / "elsewhere").rename(service.database)
+        assert client.get("/health/ready").status_code == 200
+    assert service.logged(event="storage_unavailable")
+
+
+def test_metrics_are_off_unless_wanted(service: Service) -> None:
+    """Without BARRING_METRICS there is no /metrics."""
+    with service.client() as client:
+        assert client.get("/metrics").status_code == 404
+
+
+def test_figures_are_right_across_workers(tmp_path: Path) -> None:
+    """Requests to all workers are summed, one that died included, by route and status."""
+    path = codes_path("t-secret", "g-secret", "u-secret")
+    with running(tmp_path, BARRING_METRICS="true", BARRING_WORKERS="2") as service:
+        for number in range(40):
+            with service.client() as client:
+                assert client.post(path, json={"code": f"c4n4ry{number}"}).status_code == 201
+        workers = re.findall(r"Booting worker with pid: (\d+)", service.log_file.read_text())
+        os.kill(int(workers[0]), signal.SIGKILL)
+        service.await_log(rf"Booting worker with pid: (?!{workers[0]}|{workers[1]})\d+")
+        with service.client(**{"X-Role": "boss"}) as client:
+            client.get(path)
+            client.request("C4N4RY", path)
+        shown = figures(service)
+        with service.client() as client:
+            assert "secret" not in client.get("/metrics").text.lower()
+    route = next(line["route"] for line in service.log() if line.get("status") == 201)
+    assert shown["barring_request_seconds_count", "POST", route, "201"] == 40
+    assert shown["barring_request_seconds_count", "GET", route, "401"] == 1
+    assert shown["barring_request_seconds_count", "other", "none", "405"] == 1
+    assert shown["barring_refused_authentications_total", "role"] == 1
+    assert shown[("barring_write_lock_wait_seconds_count",)] >= 40
+
+
+def test_figures_start_from_nothing(tmp_path: Path) -> None:
+    """A restarted server does not show the figures of the one before, and leaves no file."""
+    for _ in range(2):
+        with running(tmp_path, BARRING_METRICS="true", TMPDIR=str(tmp_path)) as service:
+            with service.client() as client:
+                client.get("/health/live")
+            shown = figures(service)
+        assert shown["barring_request_seconds_count", "GET", "/health/live", "200"] == 1
+        assert list(tmp_path.glob("barring-metrics-*")) == []
+
+
+def test_database_errors_are_counted(tmp_path: Path) -> None:
+    """A 503 because of the database is a figure."""
+    with running(tmp_path, BARRING_METRICS="true") as service:
+        service.database.unlink()
+        with service.client() as client:
+            assert client.post(codes_path(), json={"code": "12"}).status_code == 503
+        assert figures(service)[("barring_database_errors_total",)] == 1

@@ -1,0 +1,199 @@
+"""Swagger UI in a real browser: what its user sees, and what it asks of the network."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service as Driver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import element_to_be_clickable
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from tests.service import GROUP_ADMIN, Service, codes_path
+
+OTHER_HOST = "barring.test"
+"""A name for this machine that is not a loopback one."""
+
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--window-size=1280,900",
+    f"--host-resolver-rules=MAP {OTHER_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+
+class Page:
+    """Swagger UI, read and worked as a person does it."""
+
+    def __init__(self, browser: webdriver.Chrome) -> None:
+        self.browser = browser
+        self.wait = WebDriverWait(
+            browser, 15, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException]
+        )
+
+    def open(self, url: str) -> None:
+        """Open the page and wait for its operations."""
+        self.browser.get(url)
+        self.see(".opblock")
+
+    def see(self, selector: str) -> WebElement:
+        """The first element that the selector finds, once it can be clicked."""
+        return self.wait.until(element_to_be_clickable((By.CSS_SELECTOR, selector)), selector)
+
+    def operations(self) -> set[str]:
+        """The ids of the operations on the page."""
+        blocks = self.browser.find_elements(By.CSS_SELECTOR, ".opblock")
+        return {(block.get_attribute("id") or "").rpartition("-")[2] for block in blocks}
+
+    def authorize(self, role: str) -> None:
+        """Give the scheme `caller` its value in the dialog, and close the dialog."""
+        self.see(".auth-wrapper .authorize").click()
+        assert "caller" in self.see(".auth-container h4").text
+        self.see(".auth-container input").send_keys(role)
+        self.see(".auth-container .authorize").click()
+        self.see(".auth-container .btn-done").click()
+        self.wait.until_not(lambda browser: browser.find_elements(By.CSS_SELECTOR, ".dialog-ux"))
+
+    def expand(self, operation: str, owner: tuple[str, str, str]) -> None:
+        """Open an operation and name the owner in its fields."""
+        self.see(f"{_block(operation)} .opblock-summary-control").click()
+        for name, value in zip(("tenant_id", "group_id", "user_id"), owner, strict=True):
+            self._fill(f"{_block(operation)} [data-param-name={name}] input", value)
+
+    def choose(self, operation: str, example: str) -> str:
+        """Choose one of an operation's examples; gives the body that then stands there."""
+        Select(self.see(f"{_block(operation)} .examples-select-element")).select_by_value(example)
+        return self.see(f"{_block(operation)} textarea").get_attribute("value") or ""
+
+    def write(self, operation: str, body: Any) -> None:
+        """Write a body in place of the one that stands there."""
+        self._fill(f"{_block(operation)} textarea", json.dumps(body))
+
+    def _fill(self, selector: str, text: str) -> None:
+        field = self.see(selector)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(text)
+        self.wait.until(lambda _: field.get_attribute("value") == text, selector)
+
+    def execute(self, operation: str) -> tuple[int, Any]:
+        """Execute an operation; gives the status and the JSON that the page then shows."""
+        block, answer = _block(operation), f"{_block(operation)} .live-responses-table .response"
+        for clear in self.browser.find_elements(By.CSS_SELECTOR, f"{block} .btn-clear"):
+            clear.click()
+        self.wait.until_not(lambda browser: browser.find_elements(By.CSS_SELECTOR, answer))
+        self.see(f"{block} .execute").click()
+        status = self.see(f"{answer} .response-col_status").text
+        body = self.see(f"{answer} .response-col_description pre").get_attribute("textContent")
+        return int(status.split()[0]), json.loads(body or "")
+
+    def requested(self) -> set[str]:
+        """The origins that the page has asked for anything since the last call."""
+        events = [json.loads(line["message"]) for line in self.browser.get_log("performance")]
+        urls = [
+            urlsplit(event["message"]["params"]["request"]["url"])
+            for event in events
+            if event["message"]["method"] == "Network.requestWillBeSent"
+        ]
+        return {f"{u.scheme}://{u.netloc}" for u in urls if u.scheme not in ("data", "blob")}
+
+    def complaints(self) -> list[dict[str, Any]]:
+        """What the console holds of errors, of which a breach of the policy is one."""
+        return [line for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def _block(operation: str) -> str:
+    return f"[id^=operations-][id$=-{operation}]"
+
+
+def _cannot(reason: str) -> NoReturn:
+    if "CI" in os.environ:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    """A browser of its own, that has asked for nothing yet."""
+    browsers = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    options = webdriver.ChromeOptions()
+    options.binary_location = next(browsers, "") or _cannot("there is no Chromium")
+    driver = shutil.which("chromedriver") or _cannot("there is no chromedriver")
+    for option in (*OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    with webdriver.Chrome(options, Driver(driver)) as browser:
+        started = Page(browser)
+        browser.get("about:blank")
+        # Forgets what the browser's own start page loaded.
+        started.requested()
+        yield started
+
+
+def test_the_page_works_the_api(page: Page, service: Service) -> None:
+    """From / its reader reaches every operation, and creates, lists and removes codes with them."""
+    owner = ("swagger", "accounts payable", "Zoë")
+    codes = codes_path(*owner)
+    page.open(f"{service.url}/")
+    assert page.browser.current_url == f"{service.url}/docs/"
+    page.authorize(GROUP_ADMIN["X-Role"])
+
+    page.expand("createAuthorizationCodes", owner)
+    listed = json.loads(page.choose("createAuthorizationCodes", "a list of codes"))["authCodes"]
+    assert page.execute("createAuthorizationCodes") == (201, {})
+    assert "code" in json.loads(page.choose("createAuthorizationCodes", "one code"))
+    single = {"code": "99", "description": "naïve"}
+    page.write("createAuthorizationCodes", single)
+    assert page.execute("createAuthorizationCodes") == (201, {})
+
+    page.expand("listAuthorizationCodes", owner)
+    assert page.execute("listAuthorizationCodes") == (200, {"authCodes": [*listed, single]})
+    with service.client() as client:
+        assert client.get(codes).json() == {"authCodes": [*listed, single]}
+
+    page.expand("deleteAuthorizationCodes", owner)
+    page.write("deleteAuthorizationCodes", {"authCodes": [{"code": c["code"]} for c in listed]})
+    assert page.execute("deleteAuthorizationCodes") == (200, {})
+    assert page.execute("listAuthorizationCodes") == (200, {"authCodes": [single]})
+
+    assert page.requested() == {service.url}
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", OTHER_HOST])
+def test_the_page_asks_no_other_host(page: Page, service: Service, host: str) -> None:
+    """Under whatever name, the page shows the whole document with the help of no other host."""
+    document = httpx.get(f"{service.url}/openapi.json").json()
+    origin = f"http://{host}:{service.port}"
+    page.open(f"{origin}/docs/")
+    assert page.operations() == {
+        operation["operationId"]
+        for path in document["paths"].values()
+        for name, operation in path.items()
+        if name != "parameters"
+    }
+    assert page.requested() == {origin}
+    assert page.complaints() == []
+
+
+def test_the_policy_lets_no_inline_script_run(service: Service) -> None:
+    """The page's Content-Security-Policy runs the service's own script files, and nothing else."""
+    policy = httpx.get(f"{service.url}/docs/").headers["Content-Security-Policy"]
+    directives = {name: sources for name, *sources in map(str.split, policy.split(";"))}
+    assert directives["script-src"] == ["'self'"]
+    assert directives["default-src"] == ["'none'"]
