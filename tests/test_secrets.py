@@ -1,15 +1,14 @@
 """Codes that are gone are gone, and secrets show nowhere."""
 
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from barring.storage import StorageError
 from barring.storage.sqlite import SQLiteStorage
-from tests.service import ROOT, codes_path, environment, running
+from tests.command import barring
+from tests.service import codes_path, running
 from tests.storage_contract import OWNER
 
 CANARY = "c4n4ry-9281"
@@ -19,19 +18,6 @@ def remnants(folder: Path) -> list[str]:
     """The files of a database in which the canary can be read."""
     files = sorted(folder.glob("codes.sqlite3*"))
     return [file.name for file in files if CANARY.encode() in file.read_bytes()]
-
-
-def barring(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line on the database of `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "barring", *arguments],
-        cwd=ROOT,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_vacuum_leaves_no_deleted_code(tmp_path: Path) -> None:

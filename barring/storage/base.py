@@ -2,9 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Self
 
 from barring.domain import AuthorizationCode, Owner
+
+Progress = Callable[[int, int], object]
+"""Told, on long work, how many of how many parts are done."""
 
 
 class StorageError(Exception):
@@ -88,6 +92,28 @@ class Storage(ABC):
     @abstractmethod
     def vacuum(self) -> None:
         """Rewrite the database so that nothing deleted can be read in its files any more."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is a database already."""
+
+    @abstractmethod
+    def backup(self, target: Path, progress: Progress) -> None:
+        """Write a copy of the database as it is now to a file, whole or not at all."""
+
+    @abstractmethod
+    def restore(self, backup: Path) -> None:
+        """Put a backup, once it is found sound, in the place of the database.
+
+        Raises StorageError where it is not, or where the database is in use.
+        """
+
+    @abstractmethod
+    def check(self) -> dict[str, int | str]:
+        """How many codes, users and tenants there are, and the schema.
+
+        Reads the whole database. Raises StorageError, with what is wrong, where it is damaged.
+        """
 
     @abstractmethod
     def close(self) -> None:

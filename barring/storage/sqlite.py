@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import orjson
@@ -14,8 +14,15 @@ from sqlite_utils import Database
 from barring import logs
 from barring.domain import AuthorizationCode, Owner
 
-from . import sqlite_schema
-from .base import AlreadyExists, OutcomeUnknown, Storage, StorageError, StorageUnavailable
+from . import sqlite_backup, sqlite_schema
+from .base import (
+    AlreadyExists,
+    OutcomeUnknown,
+    Progress,
+    Storage,
+    StorageError,
+    StorageUnavailable,
+)
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock."""
@@ -73,17 +80,13 @@ class SQLiteStorage(Storage):
             raise StorageError(
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
-        try:
+        with _files(self.path), closing(self):
             if self._create_file():
                 logs.emit("database_created", database=str(self.path))
             with self._translated():
                 sqlite_schema.migrate(self._database(), self.path)
             self._file = _identity(self.path)
             self.check_ready()
-        except OSError as error:
-            raise StorageError(f"{self.path}: {error.strerror}") from error
-        finally:
-            self.close()
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._translated():
@@ -123,6 +126,26 @@ class SQLiteStorage(Storage):
         if busy:
             raise StorageUnavailable(f"{self.path}: is in use; the -wal is not emptied, try again")
 
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def backup(self, target: Path, progress: Progress) -> None:
+        if target.absolute() == self.path:
+            raise StorageError(f"{target}: is the database itself; name another file")
+        with self._translated(), _files(target):
+            sqlite_backup.copy_database(self._database(), target, progress)
+
+    def restore(self, backup: Path) -> None:
+        with _files(self.path):
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            sqlite_backup.put_in_place(backup, self.path)
+
+    def check(self) -> dict[str, int | str]:
+        with self._translated():
+            if fault := sqlite_backup.find_fault(self._database(), self.path):
+                raise StorageError(fault)
+            return sqlite_backup.count(self._database())
+
     def close(self) -> None:
         database = getattr(self._local, "database", None)
         if database:
@@ -141,7 +164,7 @@ class SQLiteStorage(Storage):
             return False
         # What is acknowledged later must not lie in a file that a power cut makes nameless.
         for directory in (folder, folder.parent):
-            sync_directory(directory)
+            sqlite_backup.sync_directory(directory)
         return True
 
     def _database(self) -> Database:
@@ -209,6 +232,15 @@ class SQLiteStorage(Storage):
             raise StorageUnavailable(f"{self.path}: {remedy or error} ({name})") from error
 
 
+@contextmanager
+def _files(path: Path) -> Iterator[None]:
+    """Turn the file system's errors into the contract's."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{error.filename or path}: {error.strerror}") from error
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file a path means, or None for no file."""
     try:
@@ -216,12 +248,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -37,7 +37,7 @@ def migrate(db: Database, path: Path) -> None:
     """
     # One transaction, so that another process's migration is seen as a whole or not at all.
     with db.atomic():
-        _refuse_strangers(db, path)
+        refuse_strangers(db, path)
     if migrations.pending(db):
         # Immediate: of several processes that start together one migrates, the others wait and
         # find nothing left to do. sqlite-utils' own transactions become savepoints inside.
@@ -51,7 +51,8 @@ def migrate(db: Database, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
 
 
-def _refuse_strangers(db: Database, path: Path) -> None:
+def refuse_strangers(db: Database, path: Path) -> None:
+    """Raise StorageError for a database of another program, or of a later release."""
     application_id = db.execute("PRAGMA application_id").fetchone()[0]
     if application_id != APPLICATION_ID and db.table_names():
         raise StorageError(

@@ -1,0 +1,123 @@
+"""Copies of a SQLite database: taken while it is in use, checked, and put in its place."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pysqlite3 as sqlite3
+from sqlite_utils import Database
+
+from . import sqlite_schema
+from .base import Progress, StorageError
+
+_PAGES_A_STEP = 4096
+
+
+def copy_database(source: Database, target: Path, progress: Progress) -> None:
+    """Write the state that `source` has now to the file `target`, whole or not at all.
+
+    Writers go on meanwhile: the open transaction keeps the state that it began with.
+    """
+    with _beside(target) as partial:
+        source.execute("BEGIN")
+        try:
+            source.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
+            with closing(sqlite3.connect(partial)) as copy:
+                source.conn.backup(
+                    copy,
+                    pages=_PAGES_A_STEP,
+                    progress=lambda _, left, total: progress(total - left, total),
+                )
+        finally:
+            source.rollback()
+
+
+def put_in_place(backup: Path, target: Path) -> None:
+    """Let the checked copy `backup` take the place of the database `target`.
+
+    Raises StorageError where it is not a sound database of this service, or where another
+    process has the present one open; the present one then stays as it is.
+    """
+    if backup.with_name(f"{backup.name}-wal").exists():
+        raise StorageError(f"{backup}: is no backup but a database in use, with its -wal beside it")
+    with _beside(target) as partial:
+        shutil.copyfile(backup, partial)
+        with closing(sqlite3.connect(partial, isolation_level=None)) as connection:
+            fault = find_fault(Database(connection, execute_plugins=False), backup)
+        if fault:
+            raise StorageError(f"cannot be restored: {fault}")
+        _claim(target)
+    # What is left of the replaced database's log must not be taken for the new one's.
+    for suffix in ("-wal", "-shm"):
+        target.with_name(target.name + suffix).unlink(missing_ok=True)
+
+
+def find_fault(database: Database, path: Path) -> str | None:
+    """What is wrong with a database, in a line that names it, or None for a sound one."""
+    try:
+        sqlite_schema.refuse_strangers(database, path)
+        (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    except StorageError as error:
+        return str(error)
+    except sqlite3.DatabaseError as error:
+        return f"{path}: {error}"
+    if verdict != "ok":
+        return f"{path}: is damaged: {verdict.splitlines()[0]}"
+    if "authorization_codes" not in database.table_names():
+        return f"{path}: holds no authorization codes"
+    return None
+
+
+def count(database: Database) -> dict[str, int | str]:
+    """How much a database holds, and which steps of the schema it has."""
+    codes, tenants = database.execute(
+        "SELECT count(*), count(DISTINCT tenant_id) FROM authorization_codes"
+    ).fetchone()
+    (users,) = database.execute(
+        "SELECT count(*) FROM (SELECT DISTINCT tenant_id, group_id, user_id"
+        " FROM authorization_codes)"
+    ).fetchone()
+    steps = [step.name for step in sqlite_schema.migrations.applied(database)]
+    return {"codes": codes, "users": users, "tenants": tenants, "schema": steps[-1]}
+
+
+def _claim(target: Path) -> None:
+    """Make sure that no other process has the database open."""
+    if not target.exists():
+        return
+    try:
+        with closing(sqlite3.connect(target, timeout=0)) as connection:
+            # Every connection to a database in WAL mode holds a lock that this needs for itself.
+            connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"{target}: is in use; stop the service first ({error})") from error
+    except sqlite3.DatabaseError:
+        return  # Too damaged to be in use by anything but a restore.
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A new file, its owner's alone, that takes the name `target` once it is whole and synced."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    partial = Path(name)
+    try:
+        yield partial
+        os.fsync(descriptor)
+        partial.replace(target)
+        sync_directory(target.parent)
+    finally:
+        os.close(descriptor)
+        for leftover in target.parent.glob(f"{partial.name}*"):
+            leftover.unlink()
