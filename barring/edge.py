@@ -1,12 +1,13 @@
 """What every request passes, whatever its route: a strict path, an id, a log line, safe headers."""
 
 import time
-from typing import Any, ClassVar
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter, ValidationError
+
+from schemas import OWNER_ID
 
 from . import logs
 
@@ -25,17 +26,8 @@ HEADERS = {
 class OwnerPart(BaseConverter):
     """A tenant, group or user id in a path; a segment that cannot be one is not found."""
 
-    max_length = 161
-    schema: ClassVar[dict[str, Any]] = {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": max_length,
-        "pattern": r"^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$",
-    }
-
     def to_python(self, value: str) -> str:
-        control = any(c < " " or "\x7f" <= c <= "\x9f" for c in value)
-        if control or len(value) > self.max_length or value in (".", ".."):
+        if not OWNER_ID.holds(value):
             raise ValidationError
         return value
 

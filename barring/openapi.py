@@ -9,7 +9,7 @@ from flask import Flask
 from marshmallow import Schema
 from werkzeug.routing import UnicodeConverter
 
-from schemas import NewCodes
+from schemas import OWNER_ID, NewCodes, TextRule
 
 from . import __version__
 from .access import Mode
@@ -40,8 +40,21 @@ Say who you are with **Authorize**: an End User reads, a Group Admin and above a
 """
 
 
+def _described(rule: TextRule) -> dict[str, Any]:
+    pattern = f"^(?:{rule.pattern})$"
+    return {"minLength": rule.minimum, "maxLength": rule.maximum, "pattern": pattern}
+
+
 class _Converter(OpenAPIConverter):
-    """Documents NewCodes as what it is: one of two shapes."""
+    """Documents NewCodes as what it is, one of two shapes, and a TextRule as its limits."""
+
+    def init_attribute_functions(self) -> None:
+        super().init_attribute_functions()
+        self.attribute_functions.append(self.rule2properties)
+
+    def rule2properties(self, field: Any, **_: Any) -> dict[str, Any]:
+        rules = [_described(rule) for rule in field.validators if isinstance(rule, TextRule)]
+        return rules[0] if rules else {}
 
     def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
         if isinstance(schema, NewCodes):
@@ -102,6 +115,6 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
     api.DEFAULT_ERROR_RESPONSE_NAME = None
     for name, scheme in mode.security_schemes.items():
         api.spec.components.security_scheme(name, scheme)
-    api.register_converter(OwnerPart, lambda converter: dict(converter.schema))
+    api.register_converter(OwnerPart, lambda _: {"type": "string", **_described(OWNER_ID)})
     api.register_converter(UnicodeConverter, lambda _: {"type": "string", "pattern": "^[^/]+$"})
     return api

@@ -1,7 +1,6 @@
 """The shapes of what goes in and out over HTTP. Marshmallow only: no storage, no request."""
 
 from .codes import (
-    CODE_PATTERN,
     AuthorizationCode,
     AuthorizationCodes,
     CodesToRemove,
@@ -12,9 +11,11 @@ from .codes import (
     Nothing,
 )
 from .errors import Error
+from .rules import CODE_PATTERN, OWNER_ID, TextRule
 
 __all__ = [
     "CODE_PATTERN",
+    "OWNER_ID",
     "AuthorizationCode",
     "AuthorizationCodes",
     "CodesToRemove",
@@ -24,4 +25,5 @@ __all__ = [
     "NewCodeList",
     "NewCodes",
     "Nothing",
+    "TextRule",
 ]

@@ -1,18 +1,12 @@
-"""Authorization codes as JSON, and the rules that a new one keeps.
+"""Authorization codes as JSON."""
 
-The limits are those of BroadWorks: a code has 2 to 14 characters, a description at most 80.
-Lengths count code points.
-"""
-
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 from marshmallow.exceptions import SCHEMA
 
-CODE_PATTERN = "[0-9A-Za-z*#._-]+"
-"""What a new code is made of, unless the operator sets another pattern."""
+from .rules import CODE_PATTERN, DESCRIPTION, code_rule
 
 
 class Nothing(Schema):
@@ -32,41 +26,29 @@ class AuthorizationCodes(Schema):
     authCodes = fields.List(fields.Nested(AuthorizationCode), required=True)  # noqa: N815
 
 
-class _Matches(validate.Regexp):
-    """A string that matches a regular expression from its first to its last character."""
-
-    def __init__(self, pattern: str) -> None:
-        # The anchors are for the readers of the OpenAPI document, where a pattern may match a part.
-        super().__init__(f"^(?:{pattern})$", re.ASCII, error=f"Must match {pattern} as a whole.")
-        self.whole = re.compile(pattern, re.ASCII)
-
-    def __call__(self, value: Any) -> Any:
-        # Not the anchored one: its $ would let a newline follow.
-        if not self.whole.fullmatch(value):
-            raise ValidationError(self.error)
-        return value
-
-
-def _no_nul(value: str) -> None:
-    if "\0" in value:
-        raise ValidationError("May not hold the character NUL.")
-
-
 class NewCode(Schema):
     """A code to create. Loads as a pair of code and description."""
 
     code = fields.String(required=True, metadata={"example": "03"})
     description = fields.String(
-        load_default="",
-        validate=[validate.Length(max=80), _no_nul],
-        metadata={"example": "test_code_03", "pattern": "^[^\\u0000]*$"},
+        load_default="", validate=DESCRIPTION, metadata={"example": "test_code_03"}
     )
 
     def __init__(self, code_pattern: str = CODE_PATTERN, **options: Any) -> None:
         """`code_pattern` is a regular expression that a code must match from end to end."""
         super().__init__(**options)
-        length = validate.Length(min=2, max=14)
-        self.fields["code"].validators = [length, _Matches(code_pattern), _no_nul]
+        self._code_rule = code_rule(code_pattern)
+        self.fields["code"].validators = [self._code_rule]
+
+    def pair(self, item: Any) -> tuple[str, str] | None:
+        """What `load` makes of a valid item, many times faster; None for one that it refuses."""
+        if type(item) is not dict or not item.keys() <= self.fields.keys():
+            return None
+        code: Any = item.get("code")
+        description: Any = item.get("description", "")
+        if self._code_rule.holds(code) and DESCRIPTION.holds(description):
+            return code, description
+        return None
 
     @post_load
     def _pair(self, data: dict[str, str], **_: Any) -> tuple[str, str]:
@@ -76,24 +58,25 @@ class NewCode(Schema):
 class _NewCodeItems(fields.List[Any]):
     """The items of a list of codes to create: each one valid, and no code twice."""
 
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        errors: dict[Any, Any] = {}
-        try:
-            codes = super()._deserialize(value, *args, **kwargs)
-        except ValidationError as error:
-            if not isinstance(error.messages, dict):
-                raise
-            errors = error.messages
-        first_places: dict[str, int] = {}
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
+        schema = cast(NewCode, cast(fields.Nested, self.inner).schema)
+        pairs: list[tuple[str, str]] = []
+        places: dict[str, int] = {}
+        errors: dict[int, Any] = {}
         for index, item in enumerate(value):
-            code = item.get("code") if isinstance(item, Mapping) else None
-            if isinstance(code, str) and index not in errors:
-                first = first_places.setdefault(code, index)
-                if first != index:
-                    errors[index] = {"code": [f"Repeats the code of item {first}."]}
+            pair = schema.pair(item)
+            if pair is None:
+                errors[index] = schema.validate(item)
+                continue
+            pairs.append(pair)
+            first = places.setdefault(pair[0], index)
+            if first != index:
+                errors[index] = {"code": [f"Repeats the code of item {first}."]}
         if errors:
-            raise ValidationError(dict(sorted(errors.items())))
-        return codes
+            raise ValidationError(errors)
+        return pairs
 
 
 class NewCodeList(Schema):

