@@ -23,7 +23,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["barring.storage"] = storage
     edge.init_app(app)
     api = openapi.create_api(app, access.init_app(app, settings))
-    api.register_blueprint(codes.blueprint(storage, NewCodes(settings.code_pattern)))
+    api.register_blueprint(
+        codes.blueprint(storage, NewCodes(settings.code_pattern)), parameters=codes.PARAMETERS
+    )
     app.register_blueprint(health.blueprint(storage, figures))
     app.register_blueprint(swagger.blueprint)
     return app

@@ -37,8 +37,14 @@ EXAMPLES = {
             ]
         }
     },
-    "one code": {"value": {"code": "03", "description": "test_code_03"}},
+    "one code": {"value": {"code": "05", "description": "test_code_05"}},
 }
+NAMED = {"a list of codes": {"value": {"authCodes": [{"code": "03"}, {"code": "04"}]}}}
+PARAMETERS = [
+    {"in": "path", "name": "tenant_id", "description": "The tenant", "example": "footenant"},
+    {"in": "path", "name": "group_id", "description": "The tenant's group", "example": "foogroup"},
+    {"in": "path", "name": "user_id", "description": "The group's user", "example": "foouser"},
+]
 CREATED = {
     "headers": {
         "Location": {
@@ -59,7 +65,12 @@ CREATED = {
 
 def blueprint(storage: Storage, new_codes: NewCodes) -> CodesBlueprint:
     """The six operations on the codes in `storage`; `new_codes` is the rule for creating some."""
-    codes = CodesBlueprint("Authorization codes", __name__, url_prefix=PREFIX)
+    codes = CodesBlueprint(
+        "Authorization codes",
+        __name__,
+        url_prefix=PREFIX,
+        description="With which a barred user places a call all the same",
+    )
     _reads(codes, storage)
     _creations(codes, storage, new_codes)
     _removals(codes, storage)
@@ -69,7 +80,7 @@ def blueprint(storage: Storage, new_codes: NewCodes) -> CodesBlueprint:
 def _reads(codes: CodesBlueprint, storage: Storage) -> None:
     @codes.get(ALL)
     @requires(Role.END_USER)
-    @codes.response(200, AuthorizationCodes)
+    @codes.response(200, AuthorizationCodes, description="All codes of the user, by code")
     @codes.doc(operationId="listAuthorizationCodes")
     def list_codes(owner: Owner) -> Any:
         """List the authorization codes of a user"""
@@ -77,7 +88,7 @@ def _reads(codes: CodesBlueprint, storage: Storage) -> None:
 
     @codes.get(ONE)
     @requires(Role.END_USER)
-    @codes.response(200, AuthorizationCode)
+    @codes.response(200, AuthorizationCode, description="The code")
     @codes.doc(operationId="getAuthorizationCode")
     def get_code(owner: Owner, code: str) -> Any:
         """Get an authorization code of a user"""
@@ -88,7 +99,7 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> 
     @codes.post(ALL)
     @requires(Role.GROUP_ADMIN)
     @codes.arguments(new_codes, examples=EXAMPLES)
-    @codes.response(201, Nothing)
+    @codes.response(201, Nothing, description="Everything is stored")
     @codes.doc(operationId="createAuthorizationCodes", responses={201: CREATED})
     def create_codes(new: Creation, owner: Owner) -> Any:
         """Create an authorization code for a user, or a list of them
@@ -109,8 +120,8 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> 
 def _removals(codes: CodesBlueprint, storage: Storage) -> None:
     @codes.delete(ALL)
     @requires(Role.GROUP_ADMIN)
-    @codes.arguments(CodesToRemove())
-    @codes.response(200, Nothing)
+    @codes.arguments(CodesToRemove(), examples=NAMED)
+    @codes.response(200, Nothing, description="None of the codes is there any more")
     @codes.doc(operationId="deleteAuthorizationCodes")
     def delete_codes(named: Collection[str], owner: Owner) -> Any:
         """Remove a list of authorization codes from a user
@@ -122,7 +133,7 @@ def _removals(codes: CodesBlueprint, storage: Storage) -> None:
 
     @codes.delete(ONE)
     @requires(Role.GROUP_ADMIN)
-    @codes.response(200, Nothing)
+    @codes.response(200, Nothing, description="The code is not there any more")
     @codes.doc(operationId="deleteAuthorizationCode")
     def delete_code(owner: Owner, code: str) -> Any:
         """Remove an authorization code from a user

@@ -31,6 +31,9 @@ class JSONErrors(Api):
         super()._register_error_handlers()
         self._app.register_error_handler(StorageUnavailable, self.handle_unavailable_storage)
 
+    def _register_pagination_header(self) -> None:
+        """Nothing here has pages; flask-smorest would document them all the same."""
+
     def handle_http_exception(self, error: HTTPException) -> Response:
         data: dict[str, Any] = getattr(error, "data", {})
         payload = {

@@ -1,5 +1,7 @@
 """The OpenAPI document: flask-smorest writes it, and this says what flask-smorest cannot know."""
 
+import inspect
+from http import HTTPStatus
 from typing import Any
 
 from apispec import BasePlugin
@@ -20,7 +22,7 @@ _ANSWERS = {
     "400": "The request is not valid; `message` and `errors` say why.",
     "401": "The caller does not say who it is.",
     "403": "The caller's role or scope does not reach this user's codes.",
-    "404": "There is nothing at this path.",
+    "404": "There is no such code, or nothing at this path.",
     "413": "The body is longer than this service takes.",
     "415": "The body is not declared as application/json.",
     "500": "An unexpected fault; the log tells more under the answer's X-Request-ID.",
@@ -59,7 +61,8 @@ class _Converter(OpenAPIConverter):
     def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
         if isinstance(schema, NewCodes):
             return {"oneOf": [self.resolve_nested_schema(shape) for shape in schema.one_of]}
-        return super().schema2jsonschema(schema)
+        words = (inspect.getdoc(type(schema)) or "").partition("\n")[0]
+        return {"description": words, **super().schema2jsonschema(schema)}
 
 
 class _Marshmallow(MarshmallowPlugin):
@@ -74,7 +77,9 @@ class _Answers(BasePlugin):
 
     def init_spec(self, spec: Any) -> None:
         for status, description in _ANSWERS.items():
-            error = {"schema": {"$ref": "#/components/schemas/Error"}}
+            example = {"code": int(status), "status": HTTPStatus(int(status)).phrase}
+            example["message"] = description
+            error = {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}
             answer = {"description": description, "content": {"application/json": error}}
             if status in _HEADERS:
                 header = {"required": True, "schema": {"type": "string"}}
@@ -91,8 +96,9 @@ class _Answers(BasePlugin):
                 operation["security"] = self.security
             if "requestBody" in operation:
                 statuses += _WITH_BODY
-            for status in statuses:
-                operation["responses"][status] = f"Error{status}"
+            errors = {status: f"Error{status}" for status in statuses}
+            responses = {str(status): r for status, r in operation["responses"].items()} | errors
+            operation["responses"] = dict(sorted(responses.items()))
 
 
 def create_api(app: Flask, mode: Mode) -> JSONErrors:

@@ -125,18 +125,21 @@ class NewCodes(Schema):
         return Creation([one.load(data)], listed=False)
 
 
-class _NamedCode(Schema):
-    """A code to remove. A description is ignored, so that a list that was read can be sent back."""
+class CodeToRemove(Schema):
+    """A code to remove."""
 
     code = fields.String(required=True, metadata={"example": "01"})
-    description = fields.Raw(load_only=True, allow_none=True)
+    description = fields.Raw(
+        allow_none=True,
+        metadata={"description": "Ignored, so that a list that was read can be sent back"},
+    )
 
 
 class CodesToRemove(Schema):
     """Codes to remove; those that are not there are no error. Loads a list of codes."""
 
     authCodes = fields.List(  # noqa: N815
-        fields.Nested(_NamedCode), required=True, validate=validate.Length(min=1)
+        fields.Nested(CodeToRemove), required=True, validate=validate.Length(min=1)
     )
 
     @post_load

@@ -131,7 +131,7 @@ def test_files_and_functions_stay_short(name: str) -> None:
 
 
 def test_the_service_stays_small() -> None:
-    """app.py, wsgi.py, barring/ and schemas/ hold at most 2,500 lines together, blank ones aside."""
+    """app.py, wsgi.py, barring/ and schemas/ hold at most 2,500 lines, blank ones aside."""
     files = [file for name, file in modules().items() if name != "gunicorn.conf"]
     assert (
         sum(bool(line.strip()) for file in files for line in file.read_text().splitlines()) <= 2_500

@@ -1,5 +1,6 @@
 """The guard before every protected view, and the one decision about rights."""
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -24,7 +25,7 @@ def requires(least: Role) -> Callable[[View], View]:
 
     The view gets the `owner` that its path names, in place of the three ids. Goes outermost, so
     that without the right a caller learns nothing, not even whether a body was valid. Writes the
-    security entry into the OpenAPI document.
+    security entry and the role into the OpenAPI document.
     """
 
     def guard(view: View) -> View:
@@ -39,6 +40,8 @@ def requires(least: Role) -> Callable[[View], View]:
         document = getattr(view, "_apidoc", {})
         manual = {**document.get("manual_doc", {}), "security": [{"caller": []}]}
         guarded._apidoc = {**document, "manual_doc": manual}  # type: ignore[attr-defined]
+        needs = f"Needs at least the role {least.title}."
+        guarded.__doc__ = f"{inspect.getdoc(view)}\n\n{needs}"
         guarded.least_role = least  # type: ignore[attr-defined]
         return guarded
 

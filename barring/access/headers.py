@@ -19,7 +19,8 @@ _ROLE_SCHEME = {
     "type": "apiKey",
     "in": "header",
     "name": "X-Role",
-    "description": f"One of: {TITLES}.",
+    "description": f"One of: {TITLES}. What binds the role is said by the headers "
+    f"{', '.join(SCOPE_HEADERS)}.",
 }
 
 

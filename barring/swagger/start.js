@@ -1,4 +1,4 @@
-// validatorUrl: null, since Swagger UI would otherwise send the document's address to an outside validator.
+// validatorUrl: null, so that no layout sends the document's address to an outside validator.
 window.ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
