@@ -26,10 +26,11 @@ def test_ids_may_hold_what_people_are_called(client: FlaskClient, user: str) -> 
 def test_what_cannot_be_an_id_is_not_found(client: FlaskClient, part: str, bad: str) -> None:
     """An empty, dotted, controlling or overlong segment is 404 in each of the three places."""
     path = PATH.replace(part, f"{part.partition('/')[0]}/{bad}")
-    answer = client.get(path)
-    assert answer.status_code == 404
-    assert answer.json
-    assert answer.json["code"] == 404
+    for method in ("GET", "POST", "DELETE"):
+        answer = client.open(path, method=method)
+        assert answer.status_code == 404
+        assert answer.json
+        assert answer.json["code"] == 404
 
 
 @pytest.mark.parametrize("raw", ["a%2Fb", "a%2fb"])

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ def public(key: Any) -> str:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """The claims of a good System Admin's token, changed; None leaves one out."""
+    """A good System Admin's claims, changed; None leaves one out, a timedelta counts from now."""
+    for name in changes.keys() & {"exp", "nbf"}:
+        if isinstance(changes[name], timedelta):
+            changes[name] = int(time.time() + changes[name].total_seconds())
     good = {"role": "System Admin", "iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 300}
     return {name: value for name, value in (good | changes).items() if value is not None}
 
@@ -90,8 +94,8 @@ def test_shared_secret_is_believed(start: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"exp": int(time.time()) - 61}, "expired"),
-        ({"nbf": int(time.time()) + 3600}, "not valid yet"),
+        ({"exp": timedelta(seconds=-61)}, "expired"),
+        ({"nbf": timedelta(seconds=3600)}, "not valid yet"),
         ({"iss": "https://other.example.com"}, "issuer"),
         ({"aud": "other"}, "audience"),
         ({"aud": ["other", "more"]}, "audience"),
@@ -113,7 +117,7 @@ def test_fault_of_a_token_is_named(start: Any, changes: dict[str, Any], fault: s
     assert fault in challenge
 
 
-@pytest.mark.parametrize("changes", [{"aud": ["other", AUDIENCE]}, {"exp": int(time.time()) - 5}])
+@pytest.mark.parametrize("changes", [{"aud": ["other", AUDIENCE]}, {"exp": timedelta(seconds=-5)}])
 def test_audience_may_be_listed_and_clocks_may_differ(start: Any, changes: dict[str, Any]) -> None:
     """A token may name several audiences, and its end is taken with half a minute of leeway."""
     client = start("ES256", public(EC))
