@@ -1,10 +1,9 @@
 """The resource: the authorization codes of one user."""
 
 from collections.abc import Collection
-from typing import Any
 from urllib.parse import quote
 
-from flask import g, request
+from flask import Response, g, jsonify
 from webargs.flaskparser import abort
 
 from schemas import (
@@ -18,6 +17,7 @@ from schemas import (
 
 from . import logs
 from .access import Role, requires
+from .application import request
 from .body import CodesBlueprint
 from .domain import Owner
 from .storage import AlreadyExists, Storage
@@ -39,6 +39,7 @@ EXAMPLES = {
     },
     "one code": {"value": {"code": "05", "description": "test_code_05"}},
 }
+UNKNOWN = "This user has no such code."
 NAMED = {"a list of codes": {"value": {"authCodes": [{"code": "03"}, {"code": "04"}]}}}
 PARAMETERS = [
     {"in": "path", "name": "tenant_id", "description": "The tenant", "example": "footenant"},
@@ -82,17 +83,19 @@ def _reads(codes: CodesBlueprint, storage: Storage) -> None:
     @requires(Role.END_USER)
     @codes.response(200, AuthorizationCodes, description="All codes of the user, by code")
     @codes.doc(operationId="listAuthorizationCodes")
-    def list_codes(owner: Owner) -> Any:
+    def list_codes(owner: Owner) -> Response:
         """List the authorization codes of a user"""
-        return {"authCodes": storage.list(owner)}
+        codes = storage.list(owner)
+        return jsonify(authCodes=[{"code": c, "description": d} for c, d in codes])
 
     @codes.get(ONE)
     @requires(Role.END_USER)
     @codes.response(200, AuthorizationCode, description="The code")
     @codes.doc(operationId="getAuthorizationCode")
-    def get_code(owner: Owner, code: str) -> Any:
+    def get_code(owner: Owner, code: str) -> Response:
         """Get an authorization code of a user"""
-        return storage.get(owner, code) or abort(404, message="This user has no such code.")
+        found = storage.get(owner, code)
+        return jsonify(found._asdict()) if found else abort(404, message=UNKNOWN)
 
 
 def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> None:
@@ -101,7 +104,7 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> 
     @codes.arguments(new_codes, examples=EXAMPLES)
     @codes.response(201, Nothing, description="Everything is stored")
     @codes.doc(operationId="createAuthorizationCodes", responses={201: CREATED})
-    def create_codes(new: Creation, owner: Owner) -> Any:
+    def create_codes(new: Creation, owner: Owner) -> Response:
         """Create an authorization code for a user, or a list of them
 
         A list is one unit: all of it is stored, or none of it. A code that exists already is a
@@ -112,9 +115,12 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> 
         except AlreadyExists as error:
             _refuse_existing(new, error.positions)
         _audit("create", owner, len(new.codes))
-        if new.listed:
-            return {}
-        return {}, 201, {"Location": f"{quote(request.path.rstrip('/'))}/{quote(new.codes[0][0])}/"}
+        answer = jsonify({})
+        answer.status_code = 201
+        if not new.listed:
+            path, code = request.path.rstrip("/"), new.codes[0][0]
+            answer.location = f"{quote(path)}/{quote(code)}/"
+        return answer
 
 
 def _removals(codes: CodesBlueprint, storage: Storage) -> None:
@@ -123,25 +129,25 @@ def _removals(codes: CodesBlueprint, storage: Storage) -> None:
     @codes.arguments(CodesToRemove(), examples=NAMED)
     @codes.response(200, Nothing, description="None of the codes is there any more")
     @codes.doc(operationId="deleteAuthorizationCodes")
-    def delete_codes(named: Collection[str], owner: Owner) -> Any:
+    def delete_codes(named: Collection[str], owner: Owner) -> Response:
         """Remove a list of authorization codes from a user
 
         Codes that are not there are no error.
         """
         _audit("delete", owner, storage.remove(owner, named))
-        return {}
+        return jsonify({})
 
     @codes.delete(ONE)
     @requires(Role.GROUP_ADMIN)
     @codes.response(200, Nothing, description="The code is not there any more")
     @codes.doc(operationId="deleteAuthorizationCode")
-    def delete_code(owner: Owner, code: str) -> Any:
+    def delete_code(owner: Owner, code: str) -> Response:
         """Remove an authorization code from a user
 
         A code that is not there is no error.
         """
         _audit("delete", owner, storage.remove(owner, [code]))
-        return {}
+        return jsonify({})
 
 
 def _refuse_existing(new: Creation, positions: Collection[int]) -> None:
@@ -158,7 +164,7 @@ def _audit(operation: str, owner: Owner, count: int) -> None:
     """Say in the log who changed how many codes of whom."""
     logs.emit(
         "audit",
-        request_id=g.request_id,
+        request_id=request.id,
         role=g.caller.role.title,
         scope=g.caller.scope,
         owner=owner._asdict(),

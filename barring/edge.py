@@ -1,15 +1,15 @@
 """What every request passes, whatever its route: a strict path, an id, a log line, safe headers."""
 
 import time
-from uuid import uuid4
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response
 from webargs.flaskparser import abort
 from werkzeug.routing import BaseConverter
 
 from schemas import OWNER_ID
 
 from . import logs
+from .application import request
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
 """The methods that the log names. A client may call any other by what it likes."""
@@ -36,15 +36,8 @@ def init_app(app: Flask) -> None:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = OwnerPart
-    app.before_request(_begin)
     app.before_request(_refuse_ambiguous_path)
     app.after_request(_end)
-
-
-def _begin() -> None:
-    g.started = time.perf_counter()
-    # Never the client's own id: it could smuggle a code into the log.
-    g.request_id = uuid4().hex
 
 
 def _refuse_ambiguous_path() -> None:
@@ -61,15 +54,15 @@ def _refuse_ambiguous_path() -> None:
 
 
 def _end(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-ID"] = g.request_id
+    headers = response.headers
+    headers.extend([header for header in HEADERS.items() if header[0] not in headers])
+    headers["X-Request-ID"] = request.id
     logs.emit(
         "request",
-        request_id=g.request_id,
+        request_id=request.id,
         method=request.method if request.method in METHODS else "other",
         route=request.url_rule and request.url_rule.rule,
         status=response.status_code,
-        ms=round((time.perf_counter() - g.started) * 1000, 2),
+        ms=round((time.perf_counter() - request.started) * 1000, 2),
     )
     return response

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -105,6 +106,7 @@ class Settings:
         return secrets
 
 
+@lru_cache
 def is_loopback(address: str) -> bool:
     """Whether an IP address, which may be an IPv4 one mapped into IPv6, is this machine's own.
 

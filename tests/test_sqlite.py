@@ -173,7 +173,7 @@ def test_vanished_file_is_unavailable_and_not_made_anew(path: Path) -> None:
 def test_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """A path that cannot be made stops the start with a line that names it."""
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="file/codes"):
+    with pytest.raises(StorageError, match="/file: "):
         SQLiteStorage(str(tmp_path / "file" / "codes.sqlite3")).prepare()
 
 

@@ -32,9 +32,16 @@ ALLOWED = {
     "barring.metrics": {"barring.logs", "barring.storage"},
     "barring.health": {"barring.metrics", "barring.storage"},
     "barring.application": {"barring.logs"},
-    "barring.access": {"barring.access", "barring.domain", "barring.logs", "barring.settings"},
+    "barring.errors": {"barring.application", "barring.logs", "barring.storage", "schemas"},
+    "barring.access": {
+        "barring.access",
+        "barring.application",
+        "barring.domain",
+        "barring.logs",
+        "barring.settings",
+    },
     "barring.body": set(),
-    "barring.edge": {"barring.logs", "schemas"},
+    "barring.edge": {"barring.application", "barring.logs", "schemas"},
     "barring.swagger": set(),
 }
 NO_WEB = ("barring.storage", "barring.domain", "barring.settings", "barring.logs", "schemas")

@@ -1,6 +1,8 @@
 """The modes in which headers say who calls: `local` believes this machine, `gateway` a gateway."""
 
 import hmac
+import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -14,6 +16,9 @@ from .mode import Mode, refuse
 CHALLENGE = 'Role realm="barring"'
 SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
 SCOPE_HEADERS = ("X-Tenant-Id", "X-Group-Id", "X-User-Id")
+
+_PROXY = re.compile(r"HTTP_(X_FORWARDED_.*|FORWARDED|VIA)\Z")
+"""The variables, of the server's, that hold what a proxy says of itself."""
 
 _ROLE_SCHEME = {
     "type": "apiKey",
@@ -82,10 +87,7 @@ def _described(header: str) -> dict[str, str]:
 
 
 def _from_this_machine() -> bool:
-    via_proxy = any(
-        name.startswith("X-Forwarded-") or name in ("Forwarded", "Via")
-        for name, _ in request.headers
-    )
+    via_proxy = any(map(_PROXY.match, request.environ))
     # gunicorn gives the peer of a Unix socket no address.
     return not via_proxy and (not request.remote_addr or is_loopback(request.remote_addr))
 
@@ -100,13 +102,16 @@ def _header_caller() -> Caller:
 
 def _scope_header(name: str) -> str | None:
     value = request.headers.get(name)
-    if value is None:
-        return None
     try:
-        # A raw comma is how two headers of one name arrive: joined.
-        if "," in value:
-            raise ValueError
-        return unquote_to_bytes(value.encode("ascii")).decode("utf-8")
+        return None if value is None else _decoded(value)
     except ValueError:
         message = f"Send {name} once, as percent-encoded UTF-8; write a comma as %2C."
         refuse(403, "scope_malformed", message)
+
+
+@lru_cache
+def _decoded(value: str) -> str:
+    # A raw comma is how two headers of one name arrive: joined.
+    if "," in value:
+        raise ValueError
+    return unquote_to_bytes(value.encode("ascii")).decode("utf-8")

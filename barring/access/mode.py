@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import Any, NoReturn
 
-from flask import g, request
 from webargs.flaskparser import abort
 
 from barring import logs
+from barring.application import request
 from barring.settings import Settings
 
 from .caller import Caller
@@ -35,7 +35,7 @@ def refuse(status: int, reason: str, message: str, challenge: str | None = None)
     """Answer 401, with its challenge, or 403, and say in the log why; never with what was sent."""
     logs.emit(
         "refused_authentication",
-        request_id=g.request_id,
+        request_id=request.id,
         peer=request.remote_addr,
         status=status,
         reason=reason,
