@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from .base import (
     StorageError,
     StorageUnavailable,
 )
+from .sqlite_turns import Turns
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock."""
@@ -74,6 +74,8 @@ class SQLiteStorage(Storage):
         self.path = Path(path).absolute()
         self._local = threading.local()
         self._file: tuple[int, int] | None = None
+        lock = self.path.with_name(f"{self.path.name}-lock")
+        self._turns = Turns(lock, BUSY_TIMEOUT, self._transaction)
 
     def prepare(self) -> None:
         if not safe_version(sqlite3.sqlite_version_info):
@@ -102,20 +104,25 @@ class SQLiteStorage(Storage):
         if len(new) < len(codes):
             raise AlreadyExists.among(codes, ())
         parameters = (*owner, orjson.dumps(new).decode())
-        with self._transaction() as database:
+
+        def insert(database: Database) -> None:
             try:
                 database.execute(_ADD, parameters)
             except sqlite3.IntegrityError:
                 stored = {code for (code,) in database.execute(_EXISTING, parameters)}
                 raise AlreadyExists.among(codes, stored) from None
 
+        self._turns.write(insert, self.on_lock_wait)
+
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
-        with self._transaction() as database:
-            removed = database.conn.executemany(_REMOVE, [(*owner, code) for code in codes])
-            return int(removed.rowcount)
+        rows = [(*owner, code) for code in codes]
+        return self._turns.write(
+            lambda database: int(database.conn.executemany(_REMOVE, rows).rowcount),
+            self.on_lock_wait,
+        )
 
     def check_ready(self) -> None:
-        with self._transaction() as database:
+        with self._turns.turn(), self._transaction() as database:
             database.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
 
     def vacuum(self) -> None:
@@ -196,9 +203,7 @@ class SQLiteStorage(Storage):
         with self._translated():
             self._check_in_place()
             database = self._database()
-            start = time.perf_counter()
             database.execute("BEGIN IMMEDIATE")
-            self.on_lock_wait(time.perf_counter() - start)
             try:
                 yield database
                 self._commit(database)
