@@ -1,0 +1,218 @@
+"""Whatever the input: random histories against a plain dict, round trips, refusals, JSON itself."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import product
+from json import dumps
+from operator import attrgetter
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import ANY
+from urllib.parse import quote
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings, stateful
+from hypothesis import strategies as st
+from sqlite_utils import Database
+
+from app import create_app
+from barring.body import NotJSON, parse_json
+from barring.settings import Settings
+from tests.service import codes_path
+
+STEADY = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+Owner = tuple[str, str, str]
+answer = attrgetter("status_code", "json")
+
+# Small pools, so that histories collide. Names differ in Unicode form, case or a space alone.
+TWINS = st.sampled_from(["Zoe\u0308", "zo\u00eb", "Zo\u00eb "])
+OWNERS = TWINS.map(lambda twin: [*product(["Zo\u00eb", twin], repeat=3)]).flatmap(st.permutations)
+CODES = st.sampled_from(["#0", "..", "00", "000", "10", "A0", "_0", "a0"])
+ASKED = CODES | st.sampled_from([" ", "0", "00\n", "\0", "%", "a0 ", "\u0660\u0660", "x" * 99])
+ITEMS = st.lists(st.tuples(CODES, st.sampled_from(["", "x", "X"])), min_size=1, max_size=4)
+
+# The contract's limits. A repeated character reaches each maximum, which text() seldom does.
+LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz*#._-"
+chars = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+in_ids = st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/")
+legal_codes = st.text(LETTERS, min_size=2, max_size=14) | st.sampled_from(["..", "#*"])
+legal_descriptions = st.text(chars, max_size=80) | chars.map(lambda c: c * 80) | st.just("e\u0301")
+legal_items = st.dictionaries(legal_codes, legal_descriptions, min_size=2, max_size=4)
+undotted = st.text(in_ids, min_size=1, max_size=161).filter(lambda text: text not in (".", ".."))
+odd_ids = st.sampled_from(["...", "%2F", "%2e", "a?b#c;d", "+", " ", "\\", "\ufeff", "\u2028"])
+legal_ids = undotted | in_ids.map(lambda c: c * 161) | odd_ids
+scalars = st.none() | st.booleans() | st.integers() | st.floats(-1e308, 1e308) | st.text()
+json_values = st.recursive(scalars, lambda v: st.lists(v) | st.dictionaries(st.text(), v))
+not_text = json_values.filter(lambda value: not isinstance(value, str))
+strayed = st.builds("{0}{1}{0}".format, st.text(LETTERS), st.sampled_from("\0 /@\u0660"))
+wrong_lengths = st.sampled_from(LETTERS) | st.text(LETTERS, min_size=15)
+illegal_codes = (json_values | wrong_lengths | strayed | st.just("01\n")).filter(
+    lambda v: not (isinstance(v, str) and re.fullmatch("[0-9A-Za-z*#._-]{2,14}", v))
+)
+illegal_descriptions = not_text | chars.map(lambda c: c * 81) | chars.map("{0}\0{0}".format)
+controlled = st.builds("{1}{0}{1}".format, st.characters(categories=["Cc"]), st.text(in_ids))
+illegal_ids = st.sampled_from(["", ".", "..", "x\n"]) | in_ids.map(lambda c: c * 162) | controlled
+mixed = st.dictionaries(st.sampled_from(["authCodes", "code", "description"]), json_values)
+halved = st.characters(categories=["Cs"]).map(lambda half: listed([("01", half)]))
+TOKENS = [*'[]{}",:-0\\/ ', '"a":', '"\\ud83d', "\\ude00", "NaN", "1e999", "[" * 9999, "9" * 4301]
+
+
+@contextmanager
+def new_service() -> Iterator[tuple[FlaskClient, str]]:
+    """A Group Admin's client of a service of its own, and the service's database."""
+    with TemporaryDirectory() as folder:
+        database = f"{folder}/codes.sqlite3"
+        client = create_app(Settings(database_url=f"sqlite:///{database}")).test_client()
+        # The tests write JSON themselves: the client's json= would use the service's own writer.
+        client.environ_base.update(CONTENT_TYPE="application/json", HTTP_X_ROLE="Group Admin")
+        yield client, database
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[FlaskClient]:
+    """A client whose every write is to be refused: at the end the database is empty."""
+    with new_service() as (client, database):
+        yield client
+        assert Database(database)["authorization_codes"].count == 0
+
+
+def path_to(owner: Owner, code: str) -> str:
+    return f"{codes_path(*owner)}{quote(code, safe='')}/"
+
+
+def listed(items: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    return {"authCodes": [{"code": code, "description": text} for code, text in items]}
+
+
+def refusal(**faults: Any) -> tuple[int, Any]:
+    """The answer that refuses a body for these faults and for no others."""
+    return 400, {"code": 400, "status": "Bad Request", "message": ANY, "errors": {"json": faults}}
+
+
+class Histories(stateful.RuleBasedStateMachine):
+    """Owners whose names are near twins create, read and delete, in step with a plain dict."""
+
+    owners = stateful.Bundle("owners")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.client, _ = self.stack.enter_context(new_service())
+
+    def teardown(self) -> None:
+        self.stack.close()
+
+    @stateful.initialize(target=owners, met=OWNERS)
+    def meet(self, met: list[Owner]) -> Any:
+        self.model: dict[Owner, dict[str, str]] = {owner: {} for owner in met[:4]}
+        return stateful.multiple(*self.model)
+
+    @stateful.rule(owner=owners, items=ITEMS)
+    def create_list(self, owner: Owner, items: list[tuple[str, str]]) -> None:
+        codes, stored = [code for code, _ in items], self.model[owner]
+        # A list that repeats a code is refused for that, before it is held against what is stored.
+        faults = [place for place, code in enumerate(codes) if code in codes[:place]]
+        faults = faults or [place for place, code in enumerate(codes) if code in stored]
+        named = {str(place): {"code": [ANY]} for place in faults}
+        got = answer(self.client.post(codes_path(*owner), data=dumps(listed(items))))
+        assert got == (refusal(authCodes=named) if faults else (201, {}))
+        stored.update([] if faults else items)
+
+    @stateful.rule(owner=owners, code=CODES, description=st.sampled_from(["", "y"]))
+    def create_one(self, owner: Owner, code: str, description: str) -> None:
+        body = {"code": code, "description": description}
+        got = answer(self.client.post(codes_path(*owner), data=dumps(body)))
+        assert got == (refusal(code=[ANY]) if code in self.model[owner] else (201, {}))
+        self.model[owner].setdefault(code, description)
+
+    @stateful.rule(owner=owners, code=ASKED)
+    def read_one(self, owner: Owner, code: str) -> None:
+        found = {"code": code, "description": self.model[owner].get(code)}
+        got = answer(self.client.get(path_to(owner, code)))
+        assert got == ((200, found) if code in self.model[owner] else (404, ANY))
+
+    @stateful.rule(owner=owners, codes=st.lists(ASKED, min_size=1, max_size=4))
+    def delete_list(self, owner: Owner, codes: list[str]) -> None:
+        body = {"authCodes": [{"code": code} for code in codes]}
+        assert answer(self.client.delete(codes_path(*owner), data=dumps(body))) == (200, {})
+        for code in codes:
+            self.model[owner].pop(code, None)
+
+    @stateful.rule(owner=owners, code=ASKED)
+    def delete_one(self, owner: Owner, code: str) -> None:
+        assert answer(self.client.delete(path_to(owner, code))) == (200, {})
+        self.model[owner].pop(code, None)
+
+    @stateful.invariant()
+    def every_owner_has_what_the_model_says(self) -> None:
+        for owner, stored in self.model.items():
+            expected = listed(sorted(stored.items()))
+            assert answer(self.client.get(codes_path(*owner))) == (200, expected)
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(STEADY, max_examples=40, stateful_step_count=40)
+
+
+@STEADY
+@given(st.tuples(legal_ids, legal_ids, legal_ids), legal_items)
+def test_round_trip(owner: Owner, items: dict[str, str]) -> None:
+    """Legal ids, codes and descriptions come back code point by code point."""
+    base = codes_path(*owner)
+    one, *others = listed(items.items())["authCodes"]
+    with new_service() as (client, _):
+        created = client.post(base, data=dumps(one, ensure_ascii=False))
+        assert answer(created) == (201, {})
+        assert answer(client.get(created.headers["Location"])) == (200, one)
+        assert answer(client.post(base, data=dumps({"authCodes": others}))) == (201, {})
+        for each in (one, *others):
+            assert answer(client.get(path_to(owner, each["code"]))) == (200, each)
+        assert answer(client.get(base)) == (200, listed(sorted(items.items())))
+
+
+@settings(STEADY, max_examples=300)
+@given(code=illegal_codes, description=illegal_descriptions)
+def test_illegal_field(refusing: FlaskClient, code: Any, description: Any) -> None:
+    """A field against the rules is a 400 that names it alone, and a list is refused whole."""
+    for field, value in {"code": code, "description": description}.items():
+        wrong = {"code": "01", field: value}
+        assert answer(refusing.post(codes_path(), data=dumps(wrong))) == refusal(**{field: ANY})
+        body = {"authCodes": [{"code": "02"}, wrong, {"code": "03"}]}
+        got = answer(refusing.post(codes_path(), data=dumps(body)))
+        assert got == refusal(authCodes={"1": {field: ANY}})
+        assert answer(refusing.get(codes_path())) == (200, {"authCodes": []})
+
+
+@STEADY
+@given(body=st.binary() | (json_values | mixed | halved).map(dumps))
+def test_illegal_body(refusing: FlaskClient, body: bytes | str) -> None:
+    """A body without a legal code, or with half of a surrogate pair, is a 400."""
+    for send in (refusing.post, refusing.delete):
+        assert send(codes_path(), data=body).status_code == 400
+
+
+@STEADY
+@given(part=st.sampled_from(["tenant", "group", "user"]), wrong=illegal_ids)
+def test_illegal_id(refusing: FlaskClient, part: str, wrong: str) -> None:
+    """An id against the rules is a 404 for every operation."""
+    path, body = codes_path(**{part: wrong}), dumps(listed([("01", "")]))
+    got = [refusing.get(path), refusing.post(path, data=body), refusing.delete(path, data=body)]
+    got += [refusing.get(f"{path}01/"), refusing.delete(f"{path}01/")]
+    assert {response.status_code for response in got} == {404}
+
+
+@STEADY
+@given(value=json_values, indent=st.sampled_from([None, 1]), escaped=st.booleans())
+def test_json_round_trip(value: Any, indent: int | None, escaped: bool) -> None:
+    """A JSON text is read as the value that it was written from."""
+    assert parse_json(dumps(value, indent=indent, ensure_ascii=escaped)) == value
+
+
+@settings(STEADY, max_examples=500)
+@given(st.text(st.characters()) | st.lists(st.sampled_from(TOKENS)).map("".join))
+def test_any_text_as_json(text: str) -> None:
+    """Any text is a value or NotJSON, and no other exception."""
+    with suppress(NotJSON):
+        parse_json(text)
