@@ -65,37 +65,32 @@ def test_wrong_value_is_refused_by_name(name: str, value: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [WRONG[4], WRONG[-1]])
-def test_wrong_value_stops_the_server_with_one_line(tmp_path: Path, name: str, value: str) -> None:
-    """The server does not start, and standard error is one line that names the variable."""
+def failed_start(folder: Path, **settings: str) -> str:
+    """What the server says on standard error when it must not start."""
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "wsgi:app"],
         cwd=ROOT,
-        env=environment(tmp_path, **{name: value}),
+        env=environment(folder, **settings),
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
     assert done.returncode != 0
-    assert re.fullmatch(rf"barring: {name}: .+\n", done.stderr)
+    return done.stderr
+
+
+@pytest.mark.parametrize(("name", "value"), [WRONG[4], WRONG[-1]])
+def test_wrong_value_stops_the_server_with_one_line(tmp_path: Path, name: str, value: str) -> None:
+    """The server does not start, and standard error is one line that names the variable."""
+    assert re.fullmatch(rf"barring: {name}: .+\n", failed_start(tmp_path, **{name: value}))
 
 
 def test_unusable_database_stops_the_server_with_one_line(tmp_path: Path) -> None:
     """The server does not start on a file that is no database, and leaves it as it is."""
     file = tmp_path / "codes.sqlite3"
     file.write_bytes(b"not a database" * 100)
-    done = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "wsgi:app"],
-        cwd=ROOT,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert re.fullmatch(r"barring: .*codes\.sqlite3: .+\n", done.stderr)
+    assert re.fullmatch(r"barring: .*codes\.sqlite3: .+\n", failed_start(tmp_path))
     assert file.read_bytes() == b"not a database" * 100
 
 
