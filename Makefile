@@ -12,7 +12,6 @@ help:
 	@echo "make clean   remove what was set up; data/ stays"
 
 run: .venv/runtime
-	@mkdir -p -m 700 data && chmod 700 data
 	@exec .venv/bin/gunicorn wsgi:app
 
 test: .venv/development
@@ -30,6 +29,7 @@ check: .venv/development
 	  { echo "Python's venv is missing; on Debian: apt install python3-venv" >&2; exit 1; }
 	@echo "Setting up .venv (once; about a minute)"
 	@$(PYTHON) -m venv .venv
+	@mkdir -p data && chmod 700 data
 
 .venv/runtime: requirements.txt | .venv/bin/python
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt

@@ -63,7 +63,7 @@ def read_body(request: Request) -> bytes:
     stream = request.environ["wsgi.input"]
     try:
         body: bytes = stream.read(limit + 1 if length is None else length)
-    except (OSError, ParseException):
+    except (OSError, ParseException):  # gunicorn parses chunks as they are read.
         abort(400, message="The body ends early or is not framed as HTTP demands.")
     if len(body) > limit:
         _too_large(limit)
@@ -79,8 +79,8 @@ def _too_large(limit: int) -> NoReturn:
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is application/json, in one pair of quotation marks or in none."""
     if content_type.startswith('"'):
-        content_type, closing_mark, _ = content_type[1:].partition('"')
-        if not closing_mark:
+        content_type, closing_mark, rest = content_type[1:].partition('"')
+        if not closing_mark or rest.strip()[:1] not in ("", ";"):
             return False
     return content_type.partition(";")[0].strip().lower() == "application/json"
 

@@ -28,7 +28,7 @@ PREFIX = (
     "/api/v1/tenants/<id:tenant_id>/groups/<id:group_id>/users/<id:user_id>"
     "/services/outgoing_call_barring/codes"
 )
-EXAMPLES = {
+CREATION_EXAMPLES = {
     "a list of codes": {
         "value": {
             "authCodes": [
@@ -40,12 +40,13 @@ EXAMPLES = {
     "one code": {"value": {"code": "05", "description": "test_code_05"}},
 }
 UNKNOWN = "This user has no such code."
-NAMED = {"a list of codes": {"value": {"authCodes": [{"code": "03"}, {"code": "04"}]}}}
+REMOVAL_EXAMPLES = {"a list of codes": {"value": {"authCodes": [{"code": "03"}, {"code": "04"}]}}}
 PARAMETERS = [
     {"in": "path", "name": "tenant_id", "description": "The tenant", "example": "footenant"},
     {"in": "path", "name": "group_id", "description": "The tenant's group", "example": "foogroup"},
     {"in": "path", "name": "user_id", "description": "The group's user", "example": "foouser"},
 ]
+CODE = [{"in": "path", "name": "code", "description": "The code", "example": "03"}]
 CREATED = {
     "headers": {
         "Location": {
@@ -70,7 +71,7 @@ def blueprint(storage: Storage, new_codes: NewCodes) -> CodesBlueprint:
         "Authorization codes",
         __name__,
         url_prefix=PREFIX,
-        description="With which a barred user places a call all the same",
+        description="Codes that let a barred user place a call anyway",
     )
     _reads(codes, storage)
     _creations(codes, storage, new_codes)
@@ -88,7 +89,7 @@ def _reads(codes: CodesBlueprint, storage: Storage) -> None:
         codes = storage.list(owner)
         return jsonify(authCodes=[{"code": c, "description": d} for c, d in codes])
 
-    @codes.get(ONE)
+    @codes.get(ONE, parameters=CODE)
     @requires(Role.END_USER)
     @codes.response(200, AuthorizationCode, description="The code")
     @codes.doc(operationId="getAuthorizationCode")
@@ -101,7 +102,7 @@ def _reads(codes: CodesBlueprint, storage: Storage) -> None:
 def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> None:
     @codes.post(ALL)
     @requires(Role.GROUP_ADMIN)
-    @codes.arguments(new_codes, examples=EXAMPLES)
+    @codes.arguments(new_codes, examples=CREATION_EXAMPLES)
     @codes.response(201, Nothing, description="Everything is stored")
     @codes.doc(operationId="createAuthorizationCodes", responses={201: CREATED})
     def create_codes(new: Creation, owner: Owner) -> Response:
@@ -119,14 +120,14 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> 
         answer.status_code = 201
         if not new.listed:
             path, code = request.path.rstrip("/"), new.codes[0][0]
-            answer.location = f"{quote(path)}/{quote(code)}/"
+            answer.location = f"{quote(path)}/{quote(code, safe='')}/"
         return answer
 
 
 def _removals(codes: CodesBlueprint, storage: Storage) -> None:
     @codes.delete(ALL)
     @requires(Role.GROUP_ADMIN)
-    @codes.arguments(CodesToRemove(), examples=NAMED)
+    @codes.arguments(CodesToRemove(), examples=REMOVAL_EXAMPLES)
     @codes.response(200, Nothing, description="None of the codes is there any more")
     @codes.doc(operationId="deleteAuthorizationCodes")
     def delete_codes(named: Collection[str], owner: Owner) -> Response:
@@ -137,7 +138,7 @@ def _removals(codes: CodesBlueprint, storage: Storage) -> None:
         _audit("delete", owner, storage.remove(owner, named))
         return jsonify({})
 
-    @codes.delete(ONE)
+    @codes.delete(ONE, parameters=CODE)
     @requires(Role.GROUP_ADMIN)
     @codes.response(200, Nothing, description="The code is not there any more")
     @codes.doc(operationId="deleteAuthorizationCode")
@@ -166,7 +167,7 @@ def _audit(operation: str, owner: Owner, count: int) -> None:
         "audit",
         request_id=request.id,
         role=g.caller.role.title,
-        scope=g.caller.scope,
+        scope=g.caller.bound,
         owner=owner._asdict(),
         operation=operation,
         count=count,

@@ -3,7 +3,9 @@
 import time
 
 from flask import Flask, Response
+from flask.globals import request_ctx
 from webargs.flaskparser import abort
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
 from schemas import OWNER_ID
@@ -41,8 +43,11 @@ def init_app(app: Flask) -> None:
 
 
 def _refuse_ambiguous_path() -> None:
-    raw_path = request.environ.get("RAW_URI", "").partition("?")[0]
-    if "%2f" in raw_path.lower():
+    raw = request.environ.get("RAW_URI", "")
+    if "#" in raw:
+        # gunicorn would drop what follows, and with it half of a code.
+        abort(400, message="A path may not hold a raw #; write it as %23.")
+    if "%2f" in raw.partition("?")[0].lower():
         abort(400, message="A path may not hold %2F: no id and no code holds a slash.")
     try:
         path = request.environ["PATH_INFO"].encode("latin-1").decode()
@@ -51,6 +56,15 @@ def _refuse_ambiguous_path() -> None:
     if "//" in path:
         # werkzeug would pass over one more slash at the end.
         abort(404)
+    _refuse_method_without_slash(path)
+
+
+def _refuse_method_without_slash(path: str) -> None:
+    """405 also for a path without its slash, where werkzeug forgets the methods of the rule."""
+    if isinstance(request.routing_exception, NotFound) and not path.endswith("/"):
+        adapter = request_ctx.url_adapter
+        if adapter and (allowed := adapter.allowed_methods(f"{path}/")):
+            raise MethodNotAllowed(valid_methods=list(allowed))
 
 
 def _end(response: Response) -> Response:

@@ -58,6 +58,6 @@ class JSONErrors(Api):
         message = "The database cannot answer now, and nothing was changed; try again."
         if isinstance(error, OutcomeUnknown):
             message = (
-                "The database failed while it stored this: it may have happened; read, then try."
+                "The database failed: this may or may not have happened; read before you retry."
             )
         return self.handle_http_exception(ServiceUnavailable(message, retry_after=RETRY_AFTER))

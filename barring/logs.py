@@ -5,6 +5,7 @@ exception only its type and the places it came through: its text may quote a val
 """
 
 import contextlib
+import json
 import logging
 import os
 import traceback
@@ -23,7 +24,11 @@ def emit(event: str, **values: Any) -> None:
     if emitted.receivers:
         emitted.send(event, values=values)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = orjson.dumps({"time": now, "event": event, **values}, default=str) + b"\n"
+    record = {"time": now, "event": event, **values}
+    try:
+        line = orjson.dumps(record, default=str) + b"\n"
+    except orjson.JSONEncodeError:  # Half a surrogate pair, say: telling must never fail the told.
+        line = json.dumps(record, default=str).encode() + b"\n"
     # A request must not fail because whoever reads the log has gone.
     with contextlib.suppress(OSError):
         os.write(2, line)
@@ -52,7 +57,9 @@ class Handler(logging.Handler):
                 type(value).__name__ if isinstance(value, BaseException) else value
                 for value in arguments
             )
-        message = str(record.msg) % arguments if arguments else str(record.msg)
+        message = str(record.msg)
+        with contextlib.suppress(TypeError, ValueError):  # A message that does not fit its values.
+            message = message % arguments if arguments else message
         values: dict[str, Any] = {"level": record.levelname.lower(), "message": message}
         if record.exc_info:
             values["error"] = describe(record.exc_info[1])

@@ -4,6 +4,8 @@ prometheus_client keeps figures of several processes in files, and decides so wh
 hence it is imported only here, by `enable`, once the folder of those files is set.
 """
 
+import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -38,7 +40,17 @@ class Metrics:
         self.lock_wait = Histogram(
             "barring_write_lock_wait_seconds", "How long writes waited for their turn"
         )
-        logs.emitted.connect(self._count, weak=False)
+        logs.emitted.connect(self._tell, weak=False)
+
+    def _tell(self, event: str, values: dict[str, Any]) -> None:
+        """Count an event. That its files are lost, cleaned from /tmp say, fails no request."""
+        with contextlib.suppress(OSError):
+            self._count(event, values)
+
+    def count_wait(self, seconds: float) -> None:
+        """Count how long a write waited for its turn."""
+        with contextlib.suppress(OSError):
+            self.lock_wait.observe(seconds)
 
     def _count(self, event: str, values: dict[str, Any]) -> None:
         if event == "request":
@@ -61,14 +73,15 @@ class Metrics:
 
 def enable(storage: Storage) -> Metrics:
     """Count, from now on, in this process and those forked from it, from nothing."""
-    if _FOLDER not in os.environ:
-        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="barring-metrics-")
+    folder = tempfile.mkdtemp(prefix="barring-metrics-")
+    os.environ[_FOLDER] = folder
+    # At the end of this process alone: those forked from it count on until theirs.
+    atexit.register(_discard, folder, os.getpid())
     metrics = Metrics()
-    storage.on_lock_wait = metrics.lock_wait.observe
+    storage.on_lock_wait = metrics.count_wait
     return metrics
 
 
-def discard() -> None:
-    """Remove the files of the figures, at the end of the server."""
-    if folder := os.environ.pop(_FOLDER, None):
+def _discard(folder: str, process: int) -> None:
+    if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)

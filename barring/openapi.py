@@ -28,6 +28,7 @@ _ANSWERS = {
     "500": "An unexpected fault; the log tells more under the answer's X-Request-ID.",
     "503": "The database cannot answer now; try again after Retry-After seconds.",
 }
+_FAULTS = {"json": {"authCodes": {"1": {"code": ["This code exists already."]}}}}
 _HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
 _EVERYWHERE = ("400", "404", "500", "503")
 _GUARDED = ("401", "403")
@@ -77,8 +78,13 @@ class _Answers(BasePlugin):
 
     def init_spec(self, spec: Any) -> None:
         for status, description in _ANSWERS.items():
-            example = {"code": int(status), "status": HTTPStatus(int(status)).phrase}
+            example: dict[str, Any] = {
+                "code": int(status),
+                "status": HTTPStatus(int(status)).phrase,
+            }
             example["message"] = description
+            if status == "400":
+                example["errors"] = _FAULTS
             error = {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}
             answer = {"description": description, "content": {"application/json": error}}
             if status in _HEADERS:

@@ -1,52 +1,14 @@
 """How gunicorn serves the application."""
 
 import contextlib
+import resource
+import ssl
 from typing import Any
 
-import orjson
-from gunicorn.http import errors
-from gunicorn.workers.gthread import ThreadWorker
-
-from . import logs, metrics
-from .edge import HEADERS
-from .settings import Settings
+from . import logs
+from .settings import Settings, SettingsError
 from .storage import Storage, StorageUnavailable
-
-_REFUSALS: dict[type[Exception], tuple[int, str]] = {
-    errors.LimitRequestLine: (414, "URI Too Long"),
-    errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
-    errors.ExpectationFailed: (417, "Expectation Failed"),
-    errors.UnsupportedTransferCoding: (501, "Not Implemented"),
-}
-
-
-class Worker(ThreadWorker):
-    """A threaded worker that repeats nothing of a request that it refuses.
-
-    gunicorn's own would quote the offending line, and with it a code, in its log and its answer.
-    """
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Refuse what is not HTTP, in the application's error shape, and close."""
-        if isinstance(exc, errors.ParseException):
-            status, reason = _REFUSALS.get(type(exc), (400, "Bad Request"))
-            message = "This is not a valid HTTP request."
-        else:
-            status, reason = 500, "Internal Server Error"
-            message = "The server could not handle the request."
-        logs.emit("refused", status=status, error=logs.describe(exc)[:1])
-        body = orjson.dumps({"code": status, "status": reason, "message": message})
-        head = [
-            f"HTTP/1.1 {status} {reason}",
-            "Connection: close",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-            *(f"{name}: {value}" for name, value in HEADERS.items()),
-        ]
-        try:
-            client.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-        except OSError:
-            self.log.debug("The client left before it was refused.")
+from .worker import Worker
 
 
 def _log_no_path(worker: Worker, req: Any) -> None:
@@ -60,12 +22,36 @@ def _open_database(worker: Worker) -> None:
         storage.check_ready()
 
 
-def _discard_metrics(server: Any) -> None:
-    metrics.discard()
+def _connections(settings: Settings) -> int:
+    """How many connections one worker holds, by the files that it may open.
+
+    A request in hand needs a connection and three files of the database, a silent one itself alone.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS promises more than it gives.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    files = 65_536 if soft == resource.RLIM_INFINITY else soft
+    return max(settings.threads + 1, min(files - 3 * settings.threads - 64, 10_000))
+
+
+def _check_tls(settings: Settings) -> None:
+    """Raise SettingsError where the certificate and its key cannot be used."""
+    if settings.tls_cert_file or settings.tls_key_file:
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                "BARRING_TLS_CERT_FILE, BARRING_TLS_KEY_FILE: must hold a certificate and its key "
+                f"({error.strerror if isinstance(error, OSError) else error})"
+            ) from error
 
 
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
     """The settings of `settings` as gunicorn names them."""
+    _check_tls(settings)
     if settings.in_the_clear():
         logs.emit(
             "warning",
@@ -76,12 +62,12 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "bind": settings.bind,
         "workers": settings.workers,
         "threads": settings.threads,
-        "worker_class": f"{__name__}.{Worker.__name__}",
+        "worker_class": f"{Worker.__module__}.{Worker.__name__}",
         # Loaded once, before the fork: a worker that died is replaced at once, memory is shared.
         "preload_app": True,
-        "on_exit": _discard_metrics,
         "post_worker_init": _open_database,
-        "keepalive": 60,
+        "keepalive": 15,
+        "worker_connections": _connections(settings),
         "certfile": settings.tls_cert_file or None,
         "keyfile": settings.tls_key_file or None,
         "pre_request": _log_no_path,

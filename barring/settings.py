@@ -1,4 +1,4 @@
-"""Every setting of the service. Nothing else reads the environment."""
+"""Every setting of the service. No other module reads the environment for one."""
 
 import ipaddress
 import os
@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from schemas import CODE_PATTERN
+
+from . import logs
 
 JWT_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "HS256")
 """What tokens may be signed by: a public-key algorithm, or HS256 with a shared secret."""
@@ -30,7 +33,7 @@ class Settings:
     bind: str = "127.0.0.1:8000"
     """Where to listen: HOST:PORT, [IPV6]:PORT, or unix:PATH."""
 
-    database_url: str = f"sqlite:///{_HOME / 'data' / 'barring.sqlite3'}"
+    database_url: str = f"sqlite:///{quote(str(_HOME / 'data' / 'barring.sqlite3'))}"
     """Where the codes are kept: sqlite:///PATH. A relative path is the working directory's."""
 
     workers: int = 2
@@ -82,9 +85,14 @@ class Settings:
         Raises SettingsError, naming every variable at fault.
         """
         try:
-            return cls(**_Variables().load(environ))
+            settings = cls(**_Variables().load(environ))
         except ValidationError as error:
             raise SettingsError(_one_line(cast(dict[str, list[str]], error.messages))) from error
+        known = {f"BARRING_{field}" for field in map(str.upper, cls.__dataclass_fields__)}
+        for name in sorted(environ):
+            if name.startswith("BARRING_") and name not in known:
+                logs.emit("warning", message=f"{name}: there is no such setting; it is ignored")
+        return settings
 
     def in_the_clear(self) -> bool:
         """Whether secrets or tokens would cross a network without TLS."""
@@ -147,21 +155,19 @@ def _one_line(messages: dict[str, list[str]]) -> str:
 
 
 def _listening_address(value: str) -> None:
-    host, _, port = value.rpartition(":")
-    if value.startswith("unix:"):
-        valid = len(value) > len("unix:")
-    else:
-        valid = bool(host) and port.isascii() and port.isdecimal() and int(port) <= 65535
-    if not valid:
+    tcp = re.fullmatch(r"([^:\[\]]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", value)
+    if not (int(tcp[2]) <= 65535 if tcp else re.fullmatch("unix:.+", value)):
         raise ValidationError("Must be HOST:PORT, [IPV6]:PORT, or unix:PATH.")
 
 
 def _database_url(value: str) -> None:
-    if not re.match(r"sqlite:///.", value):
+    if not re.fullmatch(r"sqlite:///[^?#]+", value):
         raise ValidationError("Must be sqlite:///PATH (four slashes before an absolute path).")
 
 
 def _regular_expression(value: str) -> None:
+    if not value:
+        raise ValidationError("Must not be empty: it would allow no code.")
     try:
         re.compile(value)
     except re.error as error:

@@ -8,6 +8,9 @@ from marshmallow.exceptions import SCHEMA
 
 from .rules import CODE_PATTERN, DESCRIPTION, code_rule
 
+MOST_FAULTS = 10_000
+"""How many items at fault one answer names."""
+
 
 class Nothing(Schema):
     """The empty object that answers a write."""
@@ -27,7 +30,10 @@ class AuthorizationCodes(Schema):
 
 
 class NewCode(Schema):
-    """A code to create. Loads as a pair of code and description."""
+    """A code to create.
+
+    Loads as a pair of code and description.
+    """
 
     code = fields.String(required=True, metadata={"example": "03"})
     description = fields.String(
@@ -40,7 +46,7 @@ class NewCode(Schema):
         self._code_rule = code_rule(code_pattern)
         self.fields["code"].validators = [self._code_rule]
 
-    def pair(self, item: Any) -> tuple[str, str] | None:
+    def quick(self, item: Any) -> tuple[str, str] | None:
         """What `load` makes of a valid item, many times faster; None for one that it refuses."""
         if type(item) is not dict or not item.keys() <= self.fields.keys():
             return None
@@ -55,28 +61,44 @@ class NewCode(Schema):
         return data["code"], data["description"]
 
 
-class _NewCodeItems(fields.List[Any]):
-    """The items of a list of codes to create: each one valid, and no code twice."""
+class _Items(fields.List[Any]):
+    """A list of objects, checked one by one without a schema's cost for those that are valid.
+
+    The nested schema has a method `quick`, which gives what `load` would, or None for an item at
+    fault. Of the faults, MOST_FAULTS are named: to name a million would take all of the service.
+    """
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> list[Any]:
         if not isinstance(value, list):
             raise self.make_error("invalid")
-        schema = cast(NewCode, cast(fields.Nested, self.inner).schema)
-        pairs: list[tuple[str, str]] = []
-        places: dict[str, int] = {}
+        schema: Any = cast(fields.Nested, self.inner).schema
+        loaded: list[Any] = []
         errors: dict[int, Any] = {}
         for index, item in enumerate(value):
-            pair = schema.pair(item)
-            if pair is None:
+            if (quick := schema.quick(item)) is None:
                 errors[index] = schema.validate(item)
-                continue
-            pairs.append(pair)
-            first = places.setdefault(pair[0], index)
-            if first != index:
-                errors[index] = {"code": [f"Repeats the code of item {first}."]}
+                if len(errors) == MOST_FAULTS:
+                    break
+            loaded.append(quick)
+        errors = {**self._repeats(loaded), **errors}
         if errors:
-            raise ValidationError(errors)
-        return pairs
+            raise ValidationError(dict(sorted(errors.items())))
+        return loaded
+
+    def _repeats(self, loaded: list[Any]) -> dict[int, Any]:
+        return {}
+
+
+class _NewCodeItems(_Items):
+    """The items of a list of codes to create, none of which may stand twice."""
+
+    def _repeats(self, loaded: list[Any]) -> dict[int, Any]:
+        places: dict[str, int] = {}
+        errors: dict[int, Any] = {}
+        for index, pair in enumerate(loaded):
+            if pair and (first := places.setdefault(pair[0], index)) != index:
+                errors[index] = {"code": [f"Repeats the code of item {first}."]}
+        return errors
 
 
 class NewCodeList(Schema):
@@ -101,7 +123,10 @@ class Creation(NamedTuple):
 
 
 class NewCodes(Schema):
-    """One code or a list of codes to create; the key `authCodes` tells which. Loads a Creation."""
+    """One code or a list of codes to create; the key `authCodes` tells which.
+
+    Loads a Creation.
+    """
 
     def __init__(self, code_pattern: str = CODE_PATTERN, **options: Any) -> None:
         """`code_pattern` as for NewCode."""
@@ -134,14 +159,28 @@ class CodeToRemove(Schema):
         metadata={"description": "Ignored, so that a list that was read can be sent back"},
     )
 
+    def quick(self, item: Any) -> str | None:
+        """The code of a valid item; None for one that `load` refuses."""
+        if type(item) is not dict or not item.keys() <= self.fields.keys():
+            return None
+        code = item.get("code")
+        return code if isinstance(code, str) else None
+
+    @post_load
+    def _code(self, data: dict[str, str], **_: Any) -> str:
+        return data["code"]
+
 
 class CodesToRemove(Schema):
-    """Codes to remove; those that are not there are no error. Loads a list of codes."""
+    """Codes to remove; those that are not there are no error.
 
-    authCodes = fields.List(  # noqa: N815
+    Loads a list of codes.
+    """
+
+    authCodes = _Items(  # noqa: N815
         fields.Nested(CodeToRemove), required=True, validate=validate.Length(min=1)
     )
 
     @post_load
-    def _codes(self, data: dict[str, list[dict[str, str]]], **_: Any) -> list[str]:
-        return [item["code"] for item in data["authCodes"]]
+    def _codes(self, data: dict[str, list[str]], **_: Any) -> list[str]:
+        return data["authCodes"]

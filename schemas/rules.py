@@ -14,22 +14,26 @@ CODE_PATTERN = "[0-9A-Za-z*#._-]+"
 
 
 class TextRule(Validator):
-    """A text of so many characters, none of them NUL, that matches a pattern from end to end."""
+    """A text of so many characters that matches a regular expression from end to end."""
 
-    def __init__(self, minimum: int, maximum: int, pattern: str, message: str) -> None:
-        """`message` is what a text that breaks the rule is told."""
+    def __init__(
+        self, minimum: int, maximum: int, pattern: str, message: str, never: str = r"\x00"
+    ) -> None:
+        """`message` is for a text that breaks the rule, `never` the characters that none may hold.
+
+        NUL is always among them: not every database can hold it.
+        """
         self.minimum = minimum
         self.maximum = maximum
         self.pattern = pattern
         self.message = message
-        self._matches = re.compile(pattern, re.ASCII).fullmatch
+        self._matches = re.compile(rf"(?=[^{never}]*\Z)(?:{pattern})", re.ASCII).fullmatch
 
     def holds(self, value: Any) -> bool:
         """Whether `value` is a text that keeps the rule."""
         return (
             isinstance(value, str)
             and self.minimum <= len(value) <= self.maximum
-            and "\0" not in value  # Not every database can hold it.
             and self._matches(value) is not None
         )
 
@@ -59,4 +63,4 @@ DESCRIPTION = TextRule(
 def code_rule(pattern: str) -> TextRule:
     """The rule of a new code; `pattern` is the operator's regular expression for it."""
     message = f"Must have 2 to 14 characters, and match {pattern} from end to end."
-    return TextRule(2, 14, pattern, message)
+    return TextRule(2, 14, pattern, message, never="/\\x00")  # A path could not name a slash.

@@ -11,6 +11,8 @@ from tests.command import barring
 from tests.service import codes_path, environment, running
 from tests.storage_contract import OWNER
 
+FILES = ["backup", "codes.sqlite3", "codes.sqlite3-lock"]
+
 
 @pytest.fixture
 def storage(tmp_path: Path) -> SQLiteStorage:
@@ -51,7 +53,7 @@ def test_backup_restores_what_was_there(tmp_path: Path, storage: SQLiteStorage) 
     assert len(storage.list(OWNER)) == 5_000
     assert storage.get(OWNER, "later") is None
     storage.close()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["backup", "codes.sqlite3", "codes.sqlite3-lock"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == FILES
     assert stat.S_IMODE(storage.path.stat().st_mode) == 0o600
 
 
@@ -132,7 +134,7 @@ def test_restore_verifies_first(tmp_path: Path, storage: SQLiteStorage, damage: 
     before = storage.path.read_bytes()
     assert "cannot be restored" in failure(tmp_path, "restore", "--force", str(backup))
     assert storage.path.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["backup", "codes.sqlite3", "codes.sqlite3-lock"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == FILES
 
 
 def test_restore_replaces_a_damaged_database(tmp_path: Path, storage: SQLiteStorage) -> None:
@@ -165,7 +167,7 @@ def test_backup_leaves_nothing_half_written(tmp_path: Path, storage: SQLiteStora
     storage.path.write_bytes(b"damaged" * 1_000)
     failure(tmp_path, "backup", str(tmp_path / "backup"))
     assert (tmp_path / "backup").read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["backup", "codes.sqlite3", "codes.sqlite3-lock"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == FILES
 
 
 def test_check_counts_and_finds_damage(tmp_path: Path, storage: SQLiteStorage) -> None:

@@ -37,7 +37,15 @@ def test_json_is_taken_however_it_is_declared(client: FlaskClient, content_type:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["", "text/plain", "application/xml", "application/json-seq", "json", '"application/json'],
+    [
+        "",
+        "text/plain",
+        "application/xml",
+        "application/json-seq",
+        "json",
+        '"application/json',
+        '"application/json"x',
+    ],
 )
 def test_other_content_types_are_refused(client: FlaskClient, content_type: str) -> None:
     """Another content type, or none, is 415 even where the body is JSON."""

@@ -188,6 +188,8 @@ def test_long_lines_are_refused(service: Service, raw: str, status: int) -> None
         ("%252F", 200),
         ("%zz", 200),
         ("%F0%9F%98%80", 200),
+        ("a#b", 400),
+        ("a%23b", 200),
     ],
 )
 def test_path_is_read_strictly(service: Service, segment: str, status: int) -> None:
@@ -225,6 +227,13 @@ def test_what_follows_a_refused_body_is_not_a_request(service: Service) -> None:
     head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Role: End User\r\n"
     raw = f"{head}Content-Length: {len(inner)}\r\n\r\n{inner}{get()}"
     assert [status for status, *_ in exchange(service, raw)] == [403, 200]
+
+
+def test_refused_body_that_is_malformed_gets_one_answer(service: Service) -> None:
+    """A body that was refused unread, and is malformed, brings no second answer."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Role: End User\r\n"
+    raw = f"{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"
+    assert [status for status, *_ in exchange(service, raw)] == [403]
 
 
 def test_no_answer_is_a_server_error(service: Service) -> None:

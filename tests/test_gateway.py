@@ -33,6 +33,13 @@ def test_gateway_serves_other_machines(make_client: Any) -> None:
     assert client.get(codes_path(), headers=headers).status_code == 200
 
 
+def test_secret_may_hold_any_text(make_client: Any) -> None:
+    """A secret with accents is compared byte for byte."""
+    secret = "sésame-".ljust(40, "é")
+    client = make_client(auth="gateway", gateway_secret=secret)
+    assert status(client, secret.encode().decode("latin-1")) == 200
+
+
 def test_two_secrets_are_accepted_at_once(make_client: Any, tmp_path: Path) -> None:
     """While secrets are rotated the old one and the new one both serve."""
     file = tmp_path / "secrets"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -83,6 +84,30 @@ def test_figures_start_from_nothing(tmp_path: Path) -> None:
             shown = figures(service)
         assert shown["barring_request_seconds_count", "GET", "/health/live", "200"] == 1
         assert list(tmp_path.glob("barring-metrics-*")) == []
+
+
+def test_lost_files_of_figures_fail_no_request(tmp_path: Path) -> None:
+    """When the files are cleaned away, requests go on, also those of a new worker."""
+    settings = {"BARRING_METRICS": "true", "BARRING_WORKERS": "1", "TMPDIR": str(tmp_path)}
+    with running(tmp_path, **settings) as service:
+        (folder,) = tmp_path.glob("barring-metrics-*")
+        shutil.rmtree(folder)
+        worker = service.await_log(r"Booting worker with pid: (\d+)")[1]
+        os.kill(int(worker), signal.SIGKILL)
+        service.await_log(rf"Booting worker with pid: (?!{worker})\d+")
+        with service.client() as client:
+            assert client.post(codes_path(), json={"code": "12"}).status_code == 201
+
+
+def test_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+    """A folder that the environment names for other figures is neither used nor removed."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for wanted in ("false", "true"):
+        settings = {"BARRING_METRICS": wanted, "PROMETHEUS_MULTIPROC_DIR": str(theirs)}
+        with running(tmp_path, **settings) as service, service.client() as client:
+            client.get("/health/live")
+        assert list(theirs.iterdir()) == []
 
 
 def test_database_errors_are_counted(tmp_path: Path) -> None:

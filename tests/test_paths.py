@@ -73,7 +73,10 @@ def test_other_paths_are_not_found(client: FlaskClient, path: str) -> None:
     ("path", "allowed"),
     [
         (PATH, {"GET", "HEAD", "POST", "DELETE"}),
+        (PATH.rstrip("/"), {"GET", "HEAD", "POST", "DELETE"}),
         (PATH + "12/", {"GET", "HEAD", "DELETE"}),
+        (PATH + "12", {"GET", "HEAD", "DELETE"}),
+        ("/docs", {"GET", "HEAD"}),
         ("/openapi.json", {"GET", "HEAD"}),
     ],
 )

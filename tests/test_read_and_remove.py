@@ -89,9 +89,8 @@ def test_invalid_removal_removes_nothing(filled: FlaskClient, body: Any) -> None
 
 def test_owners_are_told_apart_to_the_code_point(client: FlaskClient) -> None:
     """Ids that differ in case, in Unicode form or in one part alone are different owners."""
-    owners = [("t", "g", "u"), ("T", "g", "u"), ("t", "g", "U"), ("tg", "", "u"), ("t", "u", "g")]
+    owners = [("t", "g", "u"), ("T", "g", "u"), ("t", "g", "U"), ("t", "u", "g")]
     owners += [("t", "g", "\u00e9"), ("t", "g", "e\u0301"), ("t", "g", " u"), ("t", "g", "u ")]
-    owners.remove(("tg", "", "u"))
     for number, owner in enumerate(owners, 10):
         assert client.post(codes_path(*owner), json={"code": str(number)}).status_code == 201
     for number, owner in enumerate(owners, 10):

@@ -63,10 +63,10 @@ def test_command_line_fails_with_one_line(tmp_path: Path) -> None:
 def test_worker_timeout_and_disconnect_log_no_code(tmp_path: Path) -> None:
     """A worker killed in the middle and a client that leaves say nothing of what was asked."""
     (tmp_path / "hanging.py").write_text(
-        "import threading, time, wsgi\n"
+        "import time, wsgi\n"
         "from barring.storage.sqlite import SQLiteStorage\n"
         "def hang(self, owner, code):\n"
-        "    sys_exit = time.sleep(3)\n"
+        "    time.sleep(3)\n"
         "    raise RuntimeError(code)\n"
         "SQLiteStorage.get = hang\n"
         "app = wsgi.app\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from barring.settings import Settings, SettingsError
+from barring.settings import Settings, SettingsError, _Variables
 from tests.service import ROOT, environment
 
 
@@ -45,6 +45,10 @@ WRONG = [
     ("BARRING_BIND", "localhost:"),
     ("BARRING_BIND", "localhost:99999"),
     ("BARRING_BIND", "unix:"),
+    ("BARRING_BIND", "::1:8000"),
+    ("BARRING_BIND", "[::1]"),
+    ("BARRING_DATABASE_URL", "sqlite:///x?mode=ro"),
+    ("BARRING_CODE_PATTERN", ""),
     ("BARRING_WORKERS", "0"),
     ("BARRING_WORKERS", "two"),
     ("BARRING_WORKERS", ""),
@@ -80,7 +84,7 @@ def failed_start(folder: Path, **settings: str) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize(("name", "value"), [WRONG[4], WRONG[-1]])
+@pytest.mark.parametrize(("name", "value"), [("BARRING_WORKERS", "0"), WRONG[-1]])
 def test_wrong_value_stops_the_server_with_one_line(tmp_path: Path, name: str, value: str) -> None:
     """The server does not start, and standard error is one line that names the variable."""
     assert re.fullmatch(rf"barring: {name}: .+\n", failed_start(tmp_path, **{name: value}))
@@ -97,11 +101,22 @@ def test_unusable_database_stops_the_server_with_one_line(tmp_path: Path) -> Non
 def test_readme_documents_every_setting() -> None:
     """README's table names every variable with its default, and no other."""
     readme = (ROOT / "README.md").read_text()
-    table = re.findall(r"^\| `(BARRING_\w+)` \| `([^|`]*)` \|", readme, re.M)
+    table = re.findall(r"^\| `(BARRING_\w+)` \| (?:`([^|`]+)`|none) \|", readme, re.M)
     defaults = {f"BARRING_{field.name.upper()}": str(field.default) for field in fields(Settings)}
     defaults["BARRING_METRICS"] = "false"
     defaults["BARRING_DATABASE_URL"] = "sqlite:///data/barring.sqlite3"
     assert dict(table) == defaults
+
+
+def test_every_field_is_read() -> None:
+    """Each field of Settings has its rule among the variables, and no rule is without a field."""
+    assert list(_Variables().fields) == [field.name for field in fields(Settings)]
+
+
+def test_unknown_setting_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    """A misspelt variable changes nothing, and the log says so."""
+    assert Settings.from_environment({"BARRING_AUTHZ": "gateway"}) == Settings()
+    assert "BARRING_AUTHZ: there is no such setting" in capfd.readouterr().err
 
 
 def test_only_settings_reads_the_environment() -> None:

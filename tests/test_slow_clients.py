@@ -1,5 +1,7 @@
 """Clients that say nothing, or say it slowly, do not keep an honest one waiting."""
 
+import re
+import resource
 import statistics
 import threading
 import time
@@ -47,6 +49,50 @@ def slow_clients(service: Service) -> Iterator[None]:
         thread.join()
         for connection in connections:
             connection.close()
+
+
+def test_clients_that_do_not_close_hold_up_nobody(service: Service) -> None:
+    """While 60 refused clients keep their connections open, an honest one is answered."""
+    held = [service.connect() for _ in range(60)]
+    try:
+        for connection in held:
+            connection.sendall(b"x\r\n\r\n")
+        with service.client() as client:
+            client.timeout = 2  # Two seconds for each of them is what it took.
+            assert client.get("/health/live").status_code == 200
+            assert client.get(codes_path()).status_code == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_many_silent_clients_hold_up_nobody(service: Service) -> None:
+    """While 600 connections say nothing, more than there are threads, honest ones are answered."""
+    held = [service.connect() for _ in range(600)]
+    try:
+        with service.client() as client:
+            client.timeout = 3
+            for _ in range(20):
+                assert client.get(codes_path()).status_code == 200
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_files_that_run_out_kill_no_worker(tmp_path: Path) -> None:
+    """With few open files allowed and more connections than that, the workers live on."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with running(tmp_path, BARRING_THREADS="8", BARRING_WORKERS="1") as service:
+        pids = re.findall(r"Booting worker with pid: (\d+)", service.log_file.read_text())
+        for pid in pids:
+            resource.prlimit(int(pid), resource.RLIMIT_NOFILE, (64, 64))
+        held = [service.connect() for _ in range(200)]
+        for connection in held:
+            connection.close()
+        with service.client() as client:
+            assert client.get(codes_path()).status_code == 200
+        assert re.findall(r"Booting worker with pid: (\d+)", service.log_file.read_text()) == pids
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == limit
 
 
 def test_slow_clients_do_not_slow_an_honest_one(tmp_path: Path) -> None:

@@ -145,10 +145,37 @@ def test_foreign_database_is_refused_untouched(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE theirs (x)")
     connection.close()
+    path.chmod(0o644)
     before = path.read_bytes()
     with pytest.raises(StorageError, match=r"codes\.sqlite3: is another program's database"):
         SQLiteStorage(str(path)).prepare()
     assert path.read_bytes() == before
+    assert mode(path) == 0o644
+
+
+def test_folder_is_refused_untouched(tmp_path: Path) -> None:
+    """A path that names a folder stops the start, and the folder keeps its mode."""
+    tmp_path.chmod(0o755)
+    with pytest.raises(StorageError, match="is not a file"):
+        SQLiteStorage(str(tmp_path)).prepare()
+    assert mode(tmp_path) == 0o755
+
+
+def test_writer_that_stopped_holds_others_up_for_a_bounded_time(
+    path: Path, storage: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another process sits on its turn, a write is refused after the time-out."""
+    script = "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, fcntl.LOCK_EX, 1, 0)\n"
+    script += "print('locked', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", script, f"{path}-lock"]
+    monkeypatch.setattr(storage._turns, "_seconds", 0.3)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(StorageUnavailable, match="took over"):
+            storage.add(OWNER, [("01", "")])
+        other.communicate()
+    storage.add(OWNER, [("01", "")])
 
 
 def test_later_schema_is_refused(path: Path, storage: SQLiteStorage) -> None:

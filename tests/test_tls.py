@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from barring.settings import Settings
+from barring.server import gunicorn_settings
+from barring.settings import Settings, SettingsError
 from tests.service import END_USER, codes_path, running
 
 
@@ -46,6 +47,21 @@ def test_service_speaks_https(tmp_path: Path) -> None:
         with pytest.raises(httpx.HTTPError):
             httpx.get(url.replace("https", "http"), headers=END_USER)
         assert httpx.get(url, headers=END_USER, verify=trust).status_code == 200
+
+
+@pytest.mark.parametrize("damage", ["missing", "no PEM", "no key"])
+def test_unusable_certificate_stops_the_start(tmp_path: Path, damage: str) -> None:
+    """Without a certificate and its key that fit, the server says so before it serves."""
+    cert, key = certificate(tmp_path)
+    if damage == "no PEM":
+        cert.write_text("no PEM")
+    names = {"tls_cert_file": str(cert), "tls_key_file": str(key)}
+    if damage == "missing":
+        names["tls_cert_file"] = str(tmp_path / "nowhere")
+    if damage == "no key":
+        del names["tls_key_file"]
+    with pytest.raises(SettingsError, match="BARRING_TLS_CERT_FILE"):
+        gunicorn_settings(Settings(**names))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,17 @@ def test_scope_claims_are_strings(start: Any) -> None:
         assert ask(client, token)[0] == status
 
 
+def test_claims_that_do_not_bind_do_not_matter(start: Any) -> None:
+    """What stands in claims beyond the role's breadth neither helps nor breaks a write."""
+    client = start("ES256", public(EC))
+    own = {"role": "Group Admin", "tenant": "footenant", "group": "foogroup"}
+    for number, user in enumerate((2**70, "\ud800", [[[]]], {"a": 1}), 10):
+        token = jwt.encode(claims(**own, user=user), EC, "ES256")
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = client.post(codes_path(), json={"code": str(number)}, headers=headers)
+        assert answer.status_code == 201
+
+
 def part(value: Any) -> str:
     """A part of a token made by hand."""
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()

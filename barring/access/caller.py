@@ -46,7 +46,7 @@ class Caller(NamedTuple):
 
     @property
     def bound(self) -> tuple[str | None, ...]:
-        """The parts of the scope that bind the role."""
+        """The parts of the scope that bind the role: only they are checked, and fit for a log."""
         return self.scope[: self.role.breadth]
 
     def covers(self, owner: Owner) -> bool:

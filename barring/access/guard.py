@@ -53,4 +53,4 @@ def _check(caller: Caller, least: Role, owner: Owner) -> None:
     if caller.role < least:
         abort(403, message=f"This needs at least the role {least.title}.")
     if not caller.covers(owner):
-        abort(403, message="This user is outside the caller's tenant, group or user.")
+        abort(403, message="This user is outside the caller's scope.")

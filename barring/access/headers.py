@@ -64,7 +64,7 @@ class Gateway(Mode):
         return {"caller": _ROLE_SCHEME, **headers}
 
     def caller(self) -> Caller:
-        proof = request.headers.get(SECRET_HEADER, "").encode()
+        proof = request.headers.get(SECRET_HEADER, "").encode("latin-1")
         # Every secret is compared, whatever the first comparison gave.
         if not any([hmac.compare_digest(proof, secret) for secret in self._secrets]):
             refuse(

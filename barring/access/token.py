@@ -41,7 +41,7 @@ class Token(Mode):
     def __init__(self, settings: Settings) -> None:
         for name in ("jwt_algorithm", "jwt_key_file", "jwt_issuer", "jwt_audience"):
             if not getattr(settings, name):
-                raise SettingsError(f"BARRING_{name.upper()}: BARRING_AUTH=jwt needs it; set it")
+                raise SettingsError(f"BARRING_{name.upper()}: BARRING_AUTH=jwt needs this setting")
         self._algorithm = settings.jwt_algorithm
         self._keys = _keys(settings)
         self._issuer = settings.jwt_issuer

@@ -87,6 +87,8 @@ class SQLiteStorage(Storage):
                 logs.emit("database_created", database=str(self.path))
             with self._translated():
                 sqlite_schema.migrate(self._database(), self.path)
+            if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
+                self.path.chmod(0o600)
             self._file = _identity(self.path)
             self.check_ready()
 
@@ -166,8 +168,8 @@ class SQLiteStorage(Storage):
         try:
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
-            if self.path.stat().st_mode & 0o077:
-                self.path.chmod(0o600)
+            if not self.path.is_file():
+                raise StorageError(f"{self.path}: is not a file; name one") from None
             return False
         # What is acknowledged later must not lie in a file that a power cut makes nameless.
         for directory in (folder, folder.parent):

@@ -22,6 +22,12 @@ from .base import AlreadyExists, StorageUnavailable
 
 Result = TypeVar("Result")
 
+_NOW, _NEXT = 0, 1
+"""The bytes of the lock's file that the writing process locks, and the one after it."""
+
+_POLL = 0.0005
+"""Seconds between two looks at another process's lock."""
+
 
 class _Job(NamedTuple):
     operation: Callable[[Database], Any]
@@ -44,21 +50,25 @@ class Turns:
         self._transaction = transaction
         self._threads = threading.Lock()
         self._waiting: deque[_Job] = deque()
-        self._lock_file = (0, 0)
+        self._file: int | None = None
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """Hold back every other writer. Raises StorageUnavailable after too long a wait."""
         if not self._threads.acquire(timeout=self._seconds):
-            raise StorageUnavailable(f"{self._path}: other writes took more than {self._seconds} s")
+            raise self._too_long()
         try:
-            descriptor = self._descriptor()
-            # No time-out: a process holds it for one transaction, and loses it with its life.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            deadline = time.monotonic() + self._seconds
+            # Who holds _NEXT is the next to get _NOW: no process overtakes another that waits.
+            self._lock(_NEXT, deadline)
+            try:
+                self._lock(_NOW, deadline)
+            finally:
+                self._unlock(_NEXT)
             try:
                 yield
             finally:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                self._unlock(_NOW)
         finally:
             self._threads.release()
 
@@ -99,13 +109,28 @@ class Turns:
         for tell, result in results:
             tell(result)
 
-    def _descriptor(self) -> int:
-        """The lock's file, opened by each process for itself: a fork would share the lock."""
-        process, descriptor = self._lock_file
-        if process != os.getpid():
+    def _lock(self, byte: int, deadline: float) -> None:
+        """Lock a byte of the file. Polls: a wait in the kernel could not be ended in time."""
+        while True:
             try:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+                fcntl.lockf(self._descriptor(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise self._too_long() from None
+                time.sleep(_POLL)
+
+    def _unlock(self, byte: int) -> None:
+        fcntl.lockf(self._descriptor(), fcntl.LOCK_UN, 1, byte)
+
+    def _descriptor(self) -> int:
+        """The lock's file. A forked process inherits it open, and unlocked."""
+        if self._file is None:
+            try:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             except OSError as error:
                 raise StorageUnavailable(f"{self._path}: {error.strerror}") from error
-            self._lock_file = (os.getpid(), descriptor)
-        return descriptor
+        return self._file
+
+    def _too_long(self) -> StorageUnavailable:
+        return StorageUnavailable(f"{self._path}: other writes took over {self._seconds} seconds")

@@ -1,0 +1,94 @@
+"""gunicorn's threaded worker, made to keep secrets, and to bear clients that are slow or silent."""
+
+import contextlib
+import errno
+import ssl
+import time
+from typing import Any
+
+import orjson
+from gunicorn.http import errors
+from gunicorn.workers import gthread
+
+from . import logs
+from .edge import HEADERS
+
+SILENCE = 0.1
+"""Seconds that a new connection may hold a thread before it has said anything."""
+
+_Refusal = tuple[int, str, str]
+
+_BAD_REQUEST = (400, "Bad Request", "This is not a valid HTTP request.")
+_FAULT = (500, "Internal Server Error", "The server could not handle the request.")
+_REFUSALS: dict[type[Exception], _Refusal] = {
+    errors.LimitRequestLine: (414, "URI Too Long", "The request line is too long."),
+    errors.LimitRequestHeaders: (
+        431,
+        "Request Header Fields Too Large",
+        "The headers are too long, or too many.",
+    ),
+    errors.ExpectationFailed: (417, "Expectation Failed", "Expect only 100-continue."),
+    errors.UnsupportedTransferCoding: (501, "Not Implemented", "Send the body plain or chunked."),
+}
+
+
+class Worker(gthread.ThreadWorker):
+    """A threaded worker that repeats nothing of what it refuses, and that no client holds up."""
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection; where the process may open no more files, let it wait."""
+        try:
+            super().accept(listener)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            logs.emit("warning", message="no more files may be open; new connections wait")
+            time.sleep(0.1)
+
+    def handle(self, conn: Any) -> Any:
+        """Answer a request, unless the client is silent, and close where it is the last one.
+
+        Closing waits for the client, so it is done in this thread: gunicorn's main loop, where it
+        happens otherwise, would stand still for everybody.
+        """
+        if not conn.initialized and not conn.wait_for_data(SILENCE):
+            return gthread._DEFER
+        keep = super().handle(conn)
+        if not keep:
+            with contextlib.suppress(OSError):
+                conn.close(graceful=True)
+            conn.close = lambda graceful=False: None
+        return keep
+
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """Whether the connection goes on: not where what is left of a body is malformed."""
+        try:
+            return bool(super()._keepalive_after(conn, keepalive))
+        except errors.ParseException:
+            return False
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Refuse what is not HTTP, in the application's error shape, and close.
+
+        gunicorn's own would quote the offending line, and with it a code, in log and answer.
+        """
+        status, reason, message = _refusal(exc)
+        logs.emit("refused", status=status, error=logs.describe(exc)[:1])
+        body = orjson.dumps({"code": status, "status": reason, "message": message})
+        head = [
+            f"HTTP/1.1 {status} {reason}",
+            "Connection: close",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+            *(f"{name}: {value}" for name, value in HEADERS.items()),
+        ]
+        try:
+            client.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+        except OSError:
+            self.log.debug("The client left before it was refused.")
+
+
+def _refusal(exc: Exception) -> _Refusal:
+    if isinstance(exc, errors.ParseException | ssl.SSLError):
+        return _REFUSALS.get(type(exc), _BAD_REQUEST)
+    return _FAULT
