@@ -2,11 +2,12 @@
 PYTHON ?= python3
 UV := uv==0.13.9
 
-.PHONY: help run test check audit lock clean
+.PHONY: help run test check binary audit lock clean
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
 	@echo "make test    set up and run all tests"
 	@echo "make check   lint and type-check"
+	@echo "make binary  build dist/barring, one file with everything, for this platform"
 	@echo "make audit   ask the advisory databases about every dependency (needs a network)"
 	@echo "make lock    compile the lock files anew from pyproject.toml"
 	@echo "make clean   remove what was set up; data/ stays"
@@ -38,6 +39,14 @@ check: .venv/development
 .venv/development: requirements-dev.txt | .venv/bin/python
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/runtime
+
+binary: dist/barring
+
+dist/barring: .venv/development app.py wsgi.py $(wildcard barring/*.* barring/*/* schemas/*.py)
+	.venv/bin/pyinstaller --log-level WARN --noconfirm --onefile --name barring --distpath dist \
+	  --workpath build --specpath build --paths . --hidden-import wsgi --collect-all gunicorn \
+	  --collect-submodules barring --collect-data flask_smorest --collect-data flask_swagger_ui \
+	  --add-data ../barring/swagger:barring/swagger barring/__main__.py
 
 audit: .venv/development
 	.venv/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt

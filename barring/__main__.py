@@ -1,5 +1,5 @@
 """`python -m barring`: the command line."""
 
-from .cli import main
+from barring.cli import main
 
 main(prog_name="barring")

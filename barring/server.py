@@ -1,14 +1,42 @@
 """How gunicorn serves the application."""
 
 import contextlib
+import ctypes
 import resource
+import signal
 import ssl
+import sys
 from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.util import import_app
 
 from . import logs
 from .settings import Settings, SettingsError
 from .storage import Storage, StorageUnavailable
 from .worker import Worker
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Server(BaseApplication):
+    """gunicorn with the service in this process, as `barring serve` and the binary run it."""
+
+    def load_config(self) -> None:
+        """Take the settings from the environment, at the start and at a reload."""
+        for name, value in gunicorn_settings(Settings.from_environment()).items():
+            self.cfg.set(name, value)
+
+    def run(self) -> None:
+        """Serve until the end."""
+        if sys.platform == "linux":
+            # The binary's launcher is our parent: were it killed, nobody could stop us.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        super().run()
+
+    def load(self) -> Any:
+        """Load the application by its name: nothing in here imports it."""
+        return import_app("wsgi:app")
 
 
 def _log_no_path(worker: Worker, req: Any) -> None:

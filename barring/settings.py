@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,7 +20,13 @@ from . import logs
 JWT_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "HS256")
 """What tokens may be signed by: a public-key algorithm, or HS256 with a shared secret."""
 
-_HOME = Path(__file__).resolve().parent.parent
+
+def _home() -> Path:
+    """Where `data/` lies: beside the binary, in the checkout, or for a package where one works."""
+    if getattr(sys, "frozen", False):
+        return Path(sys.executable).resolve().parent
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
 
 class SettingsError(Exception):
@@ -33,7 +40,7 @@ class Settings:
     bind: str = "127.0.0.1:8000"
     """Where to listen: HOST:PORT, [IPV6]:PORT, or unix:PATH."""
 
-    database_url: str = f"sqlite:///{quote(str(_HOME / 'data' / 'barring.sqlite3'))}"
+    database_url: str = f"sqlite:///{quote(str(_home() / 'data' / 'barring.sqlite3'))}"
     """Where the codes are kept: sqlite:///PATH. A relative path is the working directory's."""
 
     workers: int = 2
@@ -112,6 +119,11 @@ class Settings:
         if len(secrets) > 2:
             raise SettingsError("BARRING_GATEWAY_SECRET: at most two are accepted at once")
         return secrets
+
+
+def set_variable(field: str, value: str) -> None:
+    """Let the environment of this process and of those it starts say `value` for a setting."""
+    os.environ[f"BARRING_{field.upper()}"] = value
 
 
 @lru_cache

@@ -11,10 +11,11 @@ from .codes import (
     Nothing,
 )
 from .errors import Error
-from .rules import CODE_PATTERN, OWNER_ID, TextRule
+from .rules import CODE_PATTERN, DESCRIPTION, OWNER_ID, TextRule, code_rule
 
 __all__ = [
     "CODE_PATTERN",
+    "DESCRIPTION",
     "OWNER_ID",
     "AuthorizationCode",
     "AuthorizationCodes",
@@ -26,4 +27,5 @@ __all__ = [
     "NewCodes",
     "Nothing",
     "TextRule",
+    "code_rule",
 ]

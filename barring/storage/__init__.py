@@ -3,11 +3,23 @@
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
-from .base import AlreadyExists, OutcomeUnknown, Storage, StorageError, StorageUnavailable
+from .base import (
+    AlreadyExists,
+    Existing,
+    OutcomeUnknown,
+    StagedRow,
+    Staging,
+    Storage,
+    StorageError,
+    StorageUnavailable,
+)
 
 __all__ = [
     "AlreadyExists",
+    "Existing",
     "OutcomeUnknown",
+    "StagedRow",
+    "Staging",
     "Storage",
     "StorageError",
     "StorageUnavailable",

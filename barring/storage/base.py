@@ -1,14 +1,19 @@
 """The contract that every storage engine keeps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
+from typing import Literal, NamedTuple, Self
 
 from barring.domain import AuthorizationCode, Owner
 
 Progress = Callable[[int, int], object]
 """Told, on long work, how many of how many parts are done."""
+
+
+Existing = Literal["fail", "skip", "replace"]
+"""What becomes of a row whose code exists already."""
 
 
 class StorageError(Exception):
@@ -44,6 +49,48 @@ class AlreadyExists(Exception):
                 positions.append(position)
             taken.add(code)
         return cls(positions)
+
+
+class StagedRow(NamedTuple):
+    """A row of a file on its way into the database, and the line that it began on."""
+
+    line: int
+    tenant: str
+    group: str
+    user: str
+    code: str
+    description: str
+
+
+class Staging(ABC):
+    """Rows gathered beside the codes, so that the codes are locked for as short as can be."""
+
+    @abstractmethod
+    def put(self, rows: Iterable[StagedRow]) -> None:
+        """Gather rows."""
+
+    @abstractmethod
+    def take_repeated(self) -> Iterator[StagedRow]:
+        """Take out and give the rows whose owner and code an earlier row has, by line."""
+
+    @abstractmethod
+    def add(
+        self,
+        existing: Existing,
+        report: Callable[[StagedRow], object],
+        *,
+        keep_going: bool,
+        dry_run: bool = False,
+    ) -> int:
+        """Store the rows in one transaction, and return how many were stored or replaced.
+
+        With `fail`, a row whose code exists is reported, and nothing is stored unless `keep_going`.
+        With `dry_run` the same happens, and is undone.
+        """
+
+    @abstractmethod
+    def remove(self, *, dry_run: bool = False) -> int:
+        """Remove the codes of the rows in one transaction, and return how many existed."""
 
 
 class Storage(ABC):
@@ -92,6 +139,18 @@ class Storage(ABC):
     @abstractmethod
     def vacuum(self) -> None:
         """Rewrite the database so that nothing deleted can be read in its files any more."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """How many codes there are."""
+
+    @abstractmethod
+    def export(self) -> Iterator[tuple[str, str, str, str, str]]:
+        """Every (tenant, group, user, code, description), in that order, as of one moment."""
+
+    @abstractmethod
+    def staging(self) -> AbstractContextManager[Staging]:
+        """A place to gather many rows; with its end, all that it holds is gone."""
 
     @abstractmethod
     def exists(self) -> bool:

@@ -12,16 +12,19 @@ from sqlite_utils import Database
 
 from barring import logs
 from barring.domain import AuthorizationCode, Owner
+from barring.files import sync_directory
 
 from . import sqlite_backup, sqlite_schema
 from .base import (
     AlreadyExists,
     OutcomeUnknown,
     Progress,
+    Staging,
     Storage,
     StorageError,
     StorageUnavailable,
 )
+from .sqlite_staging import SQLiteStaging
 from .sqlite_turns import Turns
 
 BUSY_TIMEOUT = 5.0
@@ -44,6 +47,10 @@ _EXISTING = """
 _REMOVE = """
     DELETE FROM authorization_codes
     WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
+
+_EXPORT = """
+    SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
+    ORDER BY tenant_id, group_id, user_id, code"""
 
 _REMEDIES = {
     "SQLITE_NOTADB": "is not a SQLite database; name another file, or restore a backup",
@@ -124,7 +131,7 @@ class SQLiteStorage(Storage):
         )
 
     def check_ready(self) -> None:
-        with self._turns.turn(), self._transaction() as database:
+        with self._alone() as database:
             database.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
 
     def vacuum(self) -> None:
@@ -134,6 +141,24 @@ class SQLiteStorage(Storage):
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StorageUnavailable(f"{self.path}: is in use; the -wal is not emptied, try again")
+
+    def count(self) -> int:
+        with self._translated():
+            sql = "SELECT count(*) FROM authorization_codes"
+            return int(self._database().execute(sql).fetchone()[0])
+
+    def export(self) -> Iterator[tuple[str, str, str, str, str]]:
+        with self._translated():
+            yield from self._database().execute(_EXPORT)
+
+    @contextmanager
+    def staging(self) -> Iterator[Staging]:
+        with self._translated():
+            database = self._database()
+            try:
+                yield SQLiteStaging(database, self._alone)
+            finally:
+                database.execute("DROP TABLE IF EXISTS temp.staged")
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -173,7 +198,7 @@ class SQLiteStorage(Storage):
             return False
         # What is acknowledged later must not lie in a file that a power cut makes nameless.
         for directory in (folder, folder.parent):
-            sqlite_backup.sync_directory(directory)
+            sync_directory(directory)
         return True
 
     def _database(self) -> Database:
@@ -200,15 +225,24 @@ class SQLiteStorage(Storage):
             )
 
     @contextmanager
-    def _transaction(self) -> Iterator[Database]:
-        """A transaction that holds the write lock from its start, and commits at its end."""
+    def _alone(self, *, keep: bool = True) -> Iterator[Database]:
+        """A transaction in a turn of its own."""
+        with self._turns.turn(), self._transaction(keep=keep) as database:
+            yield database
+
+    @contextmanager
+    def _transaction(self, *, keep: bool = True) -> Iterator[Database]:
+        """A transaction that holds the write lock from its start; its end commits, or undoes."""
         with self._translated():
             self._check_in_place()
             database = self._database()
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
-                self._commit(database)
+                if keep:
+                    self._commit(database)
+                else:
+                    database.rollback()
             except BaseException:
                 database.rollback()
                 raise

@@ -1,14 +1,13 @@
 """Copies of a SQLite database: taken while it is in use, checked, and put in its place."""
 
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pysqlite3 as sqlite3
 from sqlite_utils import Database
+
+from barring.files import replacing
 
 from . import sqlite_schema
 from .base import Progress, StorageError
@@ -21,7 +20,7 @@ def copy_database(source: Database, target: Path, progress: Progress) -> None:
 
     Writers go on meanwhile: the open transaction keeps the state that it began with.
     """
-    with _beside(target) as partial:
+    with replacing(target) as partial:
         source.execute("BEGIN")
         try:
             source.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
@@ -43,7 +42,7 @@ def put_in_place(backup: Path, target: Path) -> None:
     """
     if backup.with_name(f"{backup.name}-wal").exists():
         raise StorageError(f"{backup}: is no backup but a database in use, with its -wal beside it")
-    with _beside(target) as partial:
+    with replacing(target) as partial:
         shutil.copyfile(backup, partial)
         with closing(sqlite3.connect(partial, isolation_level=None)) as connection:
             fault = find_fault(Database(connection, execute_plugins=False), backup)
@@ -96,28 +95,3 @@ def _claim(target: Path) -> None:
         raise StorageError(f"{target}: is in use; stop the service first ({error})") from error
     except sqlite3.DatabaseError:
         return  # Too damaged to be in use by anything but a restore.
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A new file, its owner's alone, that takes the name `target` once it is whole and synced."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    partial = Path(name)
-    try:
-        yield partial
-        os.fsync(descriptor)
-        partial.replace(target)
-        sync_directory(target.parent)
-    finally:
-        os.close(descriptor)
-        for leftover in target.parent.glob(f"{partial.name}*"):
-            leftover.unlink()

@@ -1,0 +1,119 @@
+"""Commands on the codes of one user, straight on the database."""
+
+import sys
+from typing import cast
+
+import click
+import orjson
+from marshmallow import ValidationError
+
+from barring.bulk import InputError
+from barring.domain import AuthorizationCode, Owner
+from barring.settings import Settings
+from barring.storage import StorageError
+from schemas import OWNER_ID, NewCode
+
+from .common import audit, json_option, opened_storage, show
+
+
+class _OwnerPart(click.ParamType[str]):
+    name = "id"
+
+    def convert(self, value: str, param: object, ctx: object) -> str:
+        if not OWNER_ID.holds(value):
+            raise click.BadParameter(OWNER_ID.message)
+        return value
+
+
+def _owner(command: click.Command) -> click.Command:
+    for name in ("user", "group", "tenant"):
+        command.params.insert(0, click.Argument([name], type=_OwnerPart()))
+    return command
+
+
+def _code(code: str) -> str:
+    """The code given, or read from standard input: arguments can be read by other users."""
+    return sys.stdin.readline().rstrip("\n") if code == "-" else code
+
+
+def _print(codes: list[AuthorizationCode], as_json: bool) -> None:
+    if as_json:
+        click.echo(orjson.dumps([code._asdict() for code in codes]).decode())
+    else:
+        for code, description in codes:
+            click.echo(f"{code:<14}  {description}".rstrip())
+
+
+@_owner
+@click.command("list")
+@json_option
+def list_codes(tenant: str, group: str, user: str, as_json: bool) -> None:
+    """List the codes of a user.
+
+    \b
+    Example:
+      barring list acme sales anna
+    """
+    with opened_storage() as storage:
+        _print(storage.list(Owner(tenant, group, user)), as_json)
+
+
+@_owner
+@click.command("show")
+@click.argument("code")
+@json_option
+def show_code(tenant: str, group: str, user: str, code: str, as_json: bool) -> None:
+    """Show one CODE of a user; - reads it from standard input.
+
+    \b
+    Example:
+      barring show acme sales anna 4711
+    """
+    with opened_storage() as storage:
+        found = storage.get(Owner(tenant, group, user), _code(code))
+    if found is None:
+        raise StorageError("this user has no such code")
+    show(found._asdict(), as_json)
+
+
+@_owner
+@click.command("add")
+@click.argument("code")
+@click.argument("description", default="")
+def add_code(tenant: str, group: str, user: str, code: str, description: str) -> None:
+    """Give a user a new CODE; - reads it from standard input, where nobody else sees it.
+
+    \b
+    Examples:
+      barring add acme sales anna 4711 "Night shift"
+      echo 4711 | barring add acme sales anna - "Night shift"
+    """
+    owner, rules = Owner(tenant, group, user), NewCode(Settings.from_environment().code_pattern)
+    try:
+        pair = rules.load({"code": _code(code), "description": description})
+    except ValidationError as error:
+        (field, (message, *_)), *_ = cast(dict[str, list[str]], error.messages).items()
+        raise InputError(f"{field}: {message}") from None
+    with opened_storage(create=True) as storage:
+        storage.add(owner, [pair])
+    audit("create", 1, owner)
+
+
+@_owner
+@click.command("remove")
+@click.argument("codes", nargs=-1, required=True)
+def remove_codes(tenant: str, group: str, user: str, codes: tuple[str, ...]) -> None:
+    """Remove CODES of a user; - reads one from standard input. Absent ones are no error.
+
+    \b
+    Example:
+      barring remove acme sales anna 4711 0815
+    """
+    owner = Owner(tenant, group, user)
+    with opened_storage() as storage:
+        count = storage.remove(owner, [_code(code) for code in codes])
+    audit("delete", count, owner)
+    click.echo(f"{count} removed")
+
+
+COMMANDS = (list_codes, show_code, add_code, remove_codes)

@@ -1,0 +1,64 @@
+"""Commands that serve, and that show how."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from barring.settings import Settings, set_variable
+
+from .common import json_option, show
+
+_SECRET = {"gateway_secret"}
+
+
+def _mirrored(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for every setting: --bind for BARRING_BIND, and so on."""
+    for field in reversed(fields(Settings)):
+        if field.name not in _SECRET:  # A secret among arguments would be everybody's.
+            option = f"--{field.name.replace('_', '-')}"
+            variable = f"BARRING_{field.name.upper()}"
+            command = click.option(option, field.name, metavar="VALUE", help=f"{variable}.")(
+                command
+            )
+    return command
+
+
+@click.command()
+@_mirrored
+def serve(**options: str | None) -> None:
+    """Serve until SIGTERM or Ctrl-C. Each option goes before the environment variable it names.
+
+    \b
+    Examples:
+      barring serve
+      barring serve --bind unix:/run/barring/socket --workers 4
+    """
+    from barring.server import Server
+
+    for name, value in options.items():
+        if value is not None:
+            set_variable(name, value)
+    Settings.from_environment()
+    Server().run()
+
+
+@click.command("check-config")
+@json_option
+def check_config(as_json: bool) -> None:
+    """Check the settings, and show those in force; secrets are masked.
+
+    \b
+    Example:
+      BARRING_WORKERS=4 barring check-config
+    """
+    settings = Settings.from_environment()
+    values = {f"BARRING_{f.name.upper()}": getattr(settings, f.name) for f in fields(Settings)}
+    for name in _SECRET:
+        variable = f"BARRING_{name.upper()}"
+        values[variable] = "(set)" if values[variable] else ""
+    show(values, as_json)
+
+
+COMMANDS = (serve, check_config)

@@ -1,0 +1,32 @@
+"""Files that hold codes: written whole or not at all, for their owner's eyes alone."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A new file, mode 0600, that takes the name `target` once it is whole and synced."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    partial = Path(name)
+    try:
+        yield partial
+        os.fsync(descriptor)
+        partial.replace(target)
+        sync_directory(target.parent)
+    finally:
+        os.close(descriptor)
+        for leftover in target.parent.glob(f"{partial.name}*"):
+            leftover.unlink()
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
