@@ -1,6 +1,7 @@
 """Reading a JSON body, strictly: of two readings of a body, this service takes neither."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -25,7 +26,9 @@ def parse_json(text: str) -> Any:
     twice, half of a surrogate pair, and depth or digits beyond what Python reads.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
+        )
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -46,6 +49,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise NotJSON("a key stands twice in one object")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise NotJSON("a number is too large")
     return value
 
 

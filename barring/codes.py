@@ -13,6 +13,7 @@ from schemas import (
     Creation,
     NewCodes,
     Nothing,
+    repeats,
 )
 
 from . import logs
@@ -152,12 +153,13 @@ def _removals(codes: CodesBlueprint, storage: Storage) -> None:
 
 
 def _refuse_existing(new: Creation, positions: Collection[int]) -> None:
-    fault = {"code": ["This code exists already."]}
-    items = {str(position): fault for position in positions}
+    exists = {"code": ["This code exists already."]}
+    twins = repeats(new.codes)
+    items = {str(position): twins.get(position, exists) for position in positions}
     abort(
         400,
         message="Nothing was stored: `errors` names the codes that exist already.",
-        errors={"json": {"authCodes": items} if new.listed else fault},
+        errors={"json": {"authCodes": items} if new.listed else exists},
     )
 
 

@@ -9,6 +9,7 @@ from .codes import (
     NewCodeList,
     NewCodes,
     Nothing,
+    repeats,
 )
 from .errors import Error
 from .rules import CODE_PATTERN, DESCRIPTION, OWNER_ID, TextRule, code_rule
@@ -28,4 +29,5 @@ __all__ = [
     "Nothing",
     "TextRule",
     "code_rule",
+    "repeats",
 ]

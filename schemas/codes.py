@@ -1,6 +1,6 @@
 """Authorization codes as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
@@ -80,25 +80,34 @@ class _Items(fields.List[Any]):
                 if len(errors) == MOST_FAULTS:
                     break
             loaded.append(quick)
-        errors = {**self._repeats(loaded), **errors}
         if errors:
+            errors |= self._further_faults(loaded)
             raise ValidationError(dict(sorted(errors.items())))
         return loaded
 
-    def _repeats(self, loaded: list[Any]) -> dict[int, Any]:
+    def _further_faults(self, loaded: list[Any]) -> dict[int, Any]:
         return {}
 
 
-class _NewCodeItems(_Items):
-    """The items of a list of codes to create, none of which may stand twice."""
+def repeats(codes: Iterable[tuple[str, str] | None]) -> dict[int, Any]:
+    """The fault of every item of a list whose code an earlier one has, by its index."""
+    places: dict[str, int] = {}
+    faults: dict[int, Any] = {}
+    for index, pair in enumerate(codes):
+        if pair and (first := places.setdefault(pair[0], index)) != index:
+            faults[index] = {"code": [f"Repeats the code of item {first}."]}
+    return faults
 
-    def _repeats(self, loaded: list[Any]) -> dict[int, Any]:
-        places: dict[str, int] = {}
-        errors: dict[int, Any] = {}
-        for index, pair in enumerate(loaded):
-            if pair and (first := places.setdefault(pair[0], index)) != index:
-                errors[index] = {"code": [f"Repeats the code of item {first}."]}
-        return errors
+
+class _NewCodeItems(_Items):
+    """The items of a list of codes to create.
+
+    Repeats are named beside invalid items; in a list that is valid otherwise storing it names them,
+    together with the codes that exist already.
+    """
+
+    def _further_faults(self, loaded: list[Any]) -> dict[int, Any]:
+        return repeats(loaded)
 
 
 class NewCodeList(Schema):

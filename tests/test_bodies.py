@@ -61,6 +61,7 @@ def test_other_content_types_are_refused(client: FlaskClient, content_type: str)
         '{"code": "12"} {}',
         '{"code": NaN}',
         '{"code": Infinity}',
+        '{"code": 1e999}',
         '{"code": "12", "description": "\\ud800"}',
         '{"code": "12", "\\udfff": 1}',
         '{"code": "12", "code": "13"}',

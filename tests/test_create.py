@@ -67,6 +67,17 @@ def test_existing_codes_are_named_and_nothing_is_stored(client: FlaskClient) -> 
     assert stored(client) == ["01", "02"]
 
 
+def test_repeated_code_is_named_beside_existing_ones(client: FlaskClient) -> None:
+    """Of a valid list, codes that stand twice and codes that exist are named together."""
+    client.post(PATH, json={"code": "01"})
+    errors = faults(client, {"authCodes": [{"code": c} for c in ("02", "01", "02", "03")]})
+    assert errors["authCodes"] == {
+        "1": {"code": ["This code exists already."]},
+        "2": {"code": ["Repeats the code of item 0."]},
+    }
+    assert stored(client) == ["01"]
+
+
 def test_repeated_code_is_named_beside_other_faults(client: FlaskClient) -> None:
     """A code twice in one list is a fault of the later item, told together with all others."""
     items = [{"code": "11"}, {"code": "x" * 15}, {"code": "11"}, {"code": 5}, "11"]

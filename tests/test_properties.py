@@ -112,9 +112,8 @@ class Histories(stateful.RuleBasedStateMachine):
     @stateful.rule(owner=owners, items=ITEMS)
     def create_list(self, owner: Owner, items: list[tuple[str, str]]) -> None:
         codes, stored = [code for code, _ in items], self.model[owner]
-        # A list that repeats a code is refused for that, before it is held against what is stored.
-        faults = [place for place, code in enumerate(codes) if code in codes[:place]]
-        faults = faults or [place for place, code in enumerate(codes) if code in stored]
+        taken = [{*stored, *codes[:place]} for place in range(len(codes))]
+        faults = [place for place, code in enumerate(codes) if code in taken[place]]
         named = {str(place): {"code": [ANY]} for place in faults}
         got = answer(self.client.post(codes_path(*owner), data=dumps(listed(items))))
         assert got == (refusal(authCodes=named) if faults else (201, {}))

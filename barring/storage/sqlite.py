@@ -110,16 +110,17 @@ class SQLiteStorage(Storage):
 
     def add(self, owner: Owner, codes: Sequence[tuple[str, str]]) -> None:
         new = dict(codes)
-        if len(new) < len(codes):
-            raise AlreadyExists.among(codes, ())
         parameters = (*owner, orjson.dumps(new).decode())
 
         def insert(database: Database) -> None:
             try:
-                database.execute(_ADD, parameters)
+                if len(new) == len(codes):
+                    database.execute(_ADD, parameters)
+                    return
             except sqlite3.IntegrityError:
-                stored = {code for (code,) in database.execute(_EXISTING, parameters)}
-                raise AlreadyExists.among(codes, stored) from None
+                pass  # Which of them exist is asked for below.
+            stored = {code for (code,) in database.execute(_EXISTING, parameters)}
+            raise AlreadyExists.among(codes, stored)
 
         self._turns.write(insert, self.on_lock_wait)
 
