@@ -2,10 +2,11 @@
 PYTHON ?= python3
 UV := uv==0.13.9
 
-.PHONY: help run test check binary audit lock clean
+.PHONY: help run test faults check binary audit lock clean
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
 	@echo "make test    set up and run all tests"
+	@echo "make faults  kill, stop and break it at full length, and print what it lost (minutes)"
 	@echo "make check   lint and type-check"
 	@echo "make binary  build dist/barring, one file with everything, for this platform"
 	@echo "make audit   ask the advisory databases about every dependency (needs a network)"
@@ -17,6 +18,9 @@ run: .venv/runtime
 
 test: .venv/development
 	.venv/bin/pytest
+
+faults: .venv/development
+	.venv/bin/pytest tests/faults --long -s
 
 check: .venv/development
 	.venv/bin/ruff check .

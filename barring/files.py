@@ -23,10 +23,17 @@ def replacing(target: Path) -> Iterator[Path]:
             leftover.unlink()
 
 
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut."""
+@contextmanager
+def directory(path: Path) -> Iterator[int]:
+    """A descriptor of a directory, for as long as it is needed."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    with directory(path) as descriptor:
+        os.fsync(descriptor)

@@ -50,6 +50,7 @@ def test_backup_restores_what_was_there(tmp_path: Path, storage: SQLiteStorage) 
     storage.add(OWNER, [("later", "")])
     storage.close()
     succeed(tmp_path, "restore", "--force", str(backup))
+    storage = SQLiteStorage(str(storage.path))  # The old one knows that the file is another.
     assert len(storage.list(OWNER)) == 5_000
     assert storage.get(OWNER, "later") is None
     storage.close()
@@ -99,6 +100,7 @@ def test_restore_refuses_to_overwrite(tmp_path: Path, storage: SQLiteStorage) ->
     assert "--force" in failure(tmp_path, "restore", str(tmp_path / "backup"))
     storage.path.unlink()
     succeed(tmp_path, "restore", str(tmp_path / "backup"))
+    storage = SQLiteStorage(str(storage.path))
     assert len(storage.list(OWNER)) == 5_000
     storage.close()
 

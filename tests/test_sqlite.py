@@ -156,7 +156,7 @@ def test_foreign_database_is_refused_untouched(path: Path) -> None:
 def test_folder_is_refused_untouched(tmp_path: Path) -> None:
     """A path that names a folder stops the start, and the folder keeps its mode."""
     tmp_path.chmod(0o755)
-    with pytest.raises(StorageError, match="is not a file"):
+    with pytest.raises(StorageError, match="Is a directory"):
         SQLiteStorage(str(tmp_path)).prepare()
     assert mode(tmp_path) == 0o755
 

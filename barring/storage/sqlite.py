@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,11 +11,9 @@ import orjson
 import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
-from barring import logs
 from barring.domain import AuthorizationCode, Owner
-from barring.files import sync_directory
 
-from . import sqlite_backup, sqlite_schema
+from . import sqlite_backup, sqlite_file, sqlite_schema
 from .base import (
     AlreadyExists,
     OutcomeUnknown,
@@ -27,8 +26,8 @@ from .base import (
 from .sqlite_staging import SQLiteStaging
 from .sqlite_turns import Turns
 
-BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another process's lock."""
+READY_FOR = 1.0
+"""Seconds after a write that succeeded for which none is tried again to see whether it would."""
 
 _LIST = """
     SELECT code, description FROM authorization_codes
@@ -57,10 +56,11 @@ _REMEDIES = {
     "SQLITE_CORRUPT": "is damaged; restore a backup",
     "SQLITE_READONLY": "cannot be written; mend its permissions or its file system",
     "SQLITE_CANTOPEN": "cannot be opened; mend the path or its permissions",
+    "SQLITE_BUSY": "was locked too long by another program; try again",
     "SQLITE_FULL": "has no room left on its disk; make some",
 }
-_NOTHING_WRITTEN = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR_WRITE")
-"""The failures of a COMMIT that came before its last record was in the log."""
+_NOTHING_WRITTEN = ("SQLITE_BUSY", "SQLITE_FULL")
+"""The failures of a COMMIT before its last record was in the log; SQLITE_IOERR may be its sync."""
 
 
 def safe_version(version: tuple[int, ...]) -> bool:
@@ -80,9 +80,10 @@ class SQLiteStorage(Storage):
         # Absolute, so that a later change of directory cannot mean another file.
         self.path = Path(path).absolute()
         self._local = threading.local()
-        self._file: tuple[int, int] | None = None
+        self._opened: tuple[sqlite_file.Identity, ...] = ()
+        self._wrote = float("-inf")
         lock = self.path.with_name(f"{self.path.name}-lock")
-        self._turns = Turns(lock, BUSY_TIMEOUT, self._transaction)
+        self._turns = Turns(lock, sqlite_file.BUSY_TIMEOUT, self._transaction)
 
     def prepare(self) -> None:
         if not safe_version(sqlite3.sqlite_version_info):
@@ -90,13 +91,19 @@ class SQLiteStorage(Storage):
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
         with _files(self.path), closing(self):
-            if self._create_file():
-                logs.emit("database_created", database=str(self.path))
             with self._translated():
-                sqlite_schema.migrate(self._database(), self.path)
+                if not os.path.lexists(self.path):
+                    sqlite_file.create(self.path)
+                if not os.access(self.path, os.W_OK):
+                    raise StorageError(f"{self.path}: {_REMEDIES['SQLITE_READONLY']}")
+                sqlite_file.check_header(self.path)
+                # A connection that writes would, at its end, move a -wal into a refused file.
+                mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
+                with closing(sqlite_file.connect(self.path, mode)) as database:
+                    sqlite_file.check_content(database, self.path, whole=False)
+                sqlite_schema.migrate(self._database())
             if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
                 self.path.chmod(0o600)
-            self._file = _identity(self.path)
             self.check_ready()
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
@@ -132,8 +139,14 @@ class SQLiteStorage(Storage):
         )
 
     def check_ready(self) -> None:
-        with self._alone() as database:
-            database.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
+        with self._translated():
+            self._check_in_place()
+            self._database().execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
+        # A full disk, or a file that became read-only, shows in a write alone; but whoever asks
+        # for health, and anybody may, must not bring about more writes than that.
+        if time.monotonic() > self._wrote + READY_FOR:
+            self._turns.write(sqlite_schema.mark, lambda _: None)
+            self._wrote = time.monotonic()
 
     def vacuum(self) -> None:
         with self._translated():
@@ -176,9 +189,9 @@ class SQLiteStorage(Storage):
             sqlite_backup.put_in_place(backup, self.path)
 
     def check(self) -> dict[str, int | str]:
-        with self._translated():
-            if fault := sqlite_backup.find_fault(self._database(), self.path):
-                raise StorageError(fault)
+        with _files(self.path), self._translated():
+            sqlite_file.check_header(self.path)
+            sqlite_file.check_content(self._database(), self.path, whole=True)
             return sqlite_backup.count(self._database())
 
     def close(self) -> None:
@@ -186,44 +199,25 @@ class SQLiteStorage(Storage):
         if database:
             del self._local.database
             database.close()
-
-    def _create_file(self) -> bool:
-        """Make the file, readable by its owner alone, and tell whether it was missing."""
-        folder = self.path.parent
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        except FileExistsError:
-            if not self.path.is_file():
-                raise StorageError(f"{self.path}: is not a file; name one") from None
-            return False
-        # What is acknowledged later must not lie in a file that a power cut makes nameless.
-        for directory in (folder, folder.parent):
-            sync_directory(directory)
-        return True
+        # Without a connection the -wal and the -shm may go, and others come.
+        self._opened = self._opened[:1]
 
     def _database(self) -> Database:
         """This thread's connection, opened on its first call."""
         database: Database | None = getattr(self._local, "database", None)
         if database is None:
-            database = self._local.database = self._connect()
+            # Another file must not be opened: this one's -wal would be taken for its own.
+            self._check_in_place()
+            database = self._local.database = sqlite_file.connect(self.path)
+            known = self._opened
+            self._opened = known + sqlite_file.identities(self.path)[len(known) :]
         return database
 
-    def _connect(self) -> Database:
-        # mode=rw: a file that has vanished is an error, never a new and empty database.
-        connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None
-        )
-        for pragma in ("synchronous = FULL", "fullfsync = ON", "secure_delete = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        return Database(connection, execute_plugins=False)
-
     def _check_in_place(self) -> None:
-        """Refuse to go on where the path has come to mean another file, or none."""
-        if self._file and _identity(self.path) != self._file:
-            raise StorageUnavailable(
-                f"{self.path}: was moved or replaced under the running service; restart it"
-            )
+        """Refuse to go on where a path has come to mean another file, or none."""
+        pairs = zip(self._opened, sqlite_file.identities(self.path), strict=False)
+        if any(opened and opened != present for opened, present in pairs):
+            raise StorageUnavailable(f"{self.path}: was moved or replaced; restart the service")
 
     @contextmanager
     def _alone(self, *, keep: bool = True) -> Iterator[Database]:
@@ -235,8 +229,8 @@ class SQLiteStorage(Storage):
     def _transaction(self, *, keep: bool = True) -> Iterator[Database]:
         """A transaction that holds the write lock from its start; its end commits, or undoes."""
         with self._translated():
-            self._check_in_place()
             database = self._database()
+            self._check_in_place()
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database
@@ -281,12 +275,3 @@ def _files(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"{error.filename or path}: {error.strerror}") from error
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path means, or None for no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

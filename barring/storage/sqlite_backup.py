@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from barring.files import replacing
 
-from . import sqlite_schema
+from . import sqlite_file, sqlite_schema
 from .base import Progress, StorageError
 
 _PAGES_A_STEP = 4096
@@ -44,30 +44,23 @@ def put_in_place(backup: Path, target: Path) -> None:
         raise StorageError(f"{backup}: is no backup but a database in use, with its -wal beside it")
     with replacing(target) as partial:
         shutil.copyfile(backup, partial)
-        with closing(sqlite3.connect(partial, isolation_level=None)) as connection:
-            fault = find_fault(Database(connection, execute_plugins=False), backup)
-        if fault:
-            raise StorageError(f"cannot be restored: {fault}")
+        _verify(partial, backup)
         _claim(target)
     # What is left of the replaced database's log must not be taken for the new one's.
     for suffix in ("-wal", "-shm"):
         target.with_name(target.name + suffix).unlink(missing_ok=True)
 
 
-def find_fault(database: Database, path: Path) -> str | None:
-    """What is wrong with a database, in a line that names it, or None for a sound one."""
+def _verify(copy: Path, backup: Path) -> None:
+    """Raise StorageError, naming the backup, where its copy is no sound database."""
     try:
-        sqlite_schema.refuse_strangers(database, path)
-        (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+        sqlite_file.check_header(backup)
+        with closing(sqlite_file.connect(copy)) as database:
+            sqlite_file.check_content(database, backup, whole=True)
     except StorageError as error:
-        return str(error)
+        raise StorageError(f"cannot be restored: {error}") from error
     except sqlite3.DatabaseError as error:
-        return f"{path}: {error}"
-    if verdict != "ok":
-        return f"{path}: is damaged: {verdict.splitlines()[0]}"
-    if "authorization_codes" not in database.table_names():
-        return f"{path}: holds no authorization codes"
-    return None
+        raise StorageError(f"cannot be restored: {backup}: {error}") from error
 
 
 def count(database: Database) -> dict[str, int | str]:

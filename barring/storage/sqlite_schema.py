@@ -1,10 +1,6 @@
 """The tables of the SQLite engine, and how a file of an earlier release becomes current."""
 
-from pathlib import Path
-
 from sqlite_utils import Database, Migrations
-
-from .base import StorageError
 
 APPLICATION_ID = 0x42415252
 """Marks a SQLite file as this service's ("BARR"); https://sqlite.org/pragma.html#pragma_application_id."""
@@ -15,7 +11,7 @@ migrations = Migrations("barring")
 @migrations()
 def create_authorization_codes(db: Database) -> None:
     """One row a code. Clustered by its key, so that a user's list is one range of the file."""
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    mark(db)
     db.execute(
         """
         CREATE TABLE authorization_codes (
@@ -30,14 +26,13 @@ def create_authorization_codes(db: Database) -> None:
     )
 
 
-def migrate(db: Database, path: Path) -> None:
-    """Bring the database up to date in one transaction, and into WAL mode.
+def mark(db: Database) -> None:
+    """Write whose file this is: in a file of this service, a write that changes nothing."""
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
-    Raises StorageError for a file of another program or of a later release, and leaves it as it is.
-    """
-    # One transaction, so that another process's migration is seen as a whole or not at all.
-    with db.atomic():
-        refuse_strangers(db, path)
+
+def migrate(db: Database) -> None:
+    """Bring the database up to date in one transaction, and into WAL mode."""
     if migrations.pending(db):
         # Immediate: of several processes that start together one migrates, the others wait and
         # find nothing left to do. sqlite-utils' own transactions become savepoints inside.
@@ -51,16 +46,9 @@ def migrate(db: Database, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL")
 
 
-def refuse_strangers(db: Database, path: Path) -> None:
-    """Raise StorageError for a database of another program, or of a later release."""
-    application_id = db.execute("PRAGMA application_id").fetchone()[0]
-    if application_id != APPLICATION_ID and db.table_names():
-        raise StorageError(
-            f"{path}: is another program's database; name another file in BARRING_DATABASE_URL"
-        )
+def later_steps(db: Database) -> list[str]:
+    """The steps that the database has and this release does not know."""
     known = {migration.name for migration in migrations._migrations}
-    later = [step.name for step in migrations.applied(db) if step.name not in known]
-    if later:
-        raise StorageError(
-            f"{path}: was written by a later release ({', '.join(later)}); install that release"
-        )
+    # One transaction, so that another process's migration is seen as a whole or not at all.
+    with db.atomic():
+        return [step.name for step in migrations.applied(db) if step.name not in known]

@@ -1,0 +1,82 @@
+"""The history: what clients asked over HTTP, when, and what they were told.
+
+`History.perform` sends a request and keeps its outcome; `History.check` judges them all.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterable
+
+import httpx
+
+from .checker import Report, check
+from .operations import Item, Kind, Operation, Outcome
+
+
+class History:
+    """The operations of many threads, in no order."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.faults = 0
+        self.acknowledged = 0
+        self._progress = threading.Condition()
+        self._descriptions = itertools.count()
+
+    def new_items(self, codes: Iterable[str]) -> tuple[Item, ...]:
+        """Items with a description that no other request has."""
+        description = f"request {next(self._descriptions)}"
+        return tuple(Item(code, description) for code in codes)
+
+    def perform(self, client: httpx.Client, operation: Operation) -> Operation:
+        """Send a request and keep its outcome."""
+        method, path, body = operation.request()
+
+        def trace(event: str, _: object) -> None:
+            if event == "connection.connect_tcp.started":
+                operation.connected = time.monotonic()
+
+        operation.start = time.monotonic()
+        try:
+            operation.answered(client.request(method, path, json=body, extensions={"trace": trace}))
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            operation.outcome, operation.failure = Outcome.UNSENT, repr(error)
+        except httpx.TransportError as error:
+            operation.failure = repr(error)
+        # Who answered or broke the connection will do no more; who was waited for in vain may.
+        if "Timeout" not in operation.failure:
+            operation.end = time.monotonic()
+        self._keep(operation)
+        return operation
+
+    def observe(self, owner: str, content: Iterable[Item], start: float, end: float) -> None:
+        """Add what a copy, taken between these times, holds of an owner."""
+        found = frozenset(Item(*item) for item in content)
+        told = Outcome.ACKNOWLEDGED
+        self._keep(Operation(Kind.LIST, owner, (), True, start, end, told, found))
+
+    def read_all(self, client: httpx.Client, seconds: float = 30) -> None:
+        """Read what every owner has now, to end with."""
+        deadline = time.monotonic() + seconds
+        for owner in sorted({operation.owner for operation in self.operations}):
+            while self.perform(client, Operation(Kind.LIST, owner)).failure:
+                assert time.monotonic() < deadline, "the service does not answer"
+                time.sleep(0.05)
+
+    def await_acknowledged(self, count: int, seconds: float = 30) -> None:
+        """Return once so many writes have been acknowledged in all."""
+        with self._progress:
+            enough = self._progress.wait_for(lambda: self.acknowledged >= count, seconds)
+        assert enough, f"{self.acknowledged} writes acknowledged after {seconds} s, not {count}"
+
+    def _keep(self, operation: Operation) -> None:
+        with self._progress:
+            self.operations.append(operation)
+            if operation.changes and operation.outcome is Outcome.ACKNOWLEDGED:
+                self.acknowledged += 1
+                self._progress.notify_all()
+
+    def check(self) -> Report:
+        """The figures, and whether every answer can be explained."""
+        return check(self.operations, self.faults)

@@ -1,0 +1,116 @@
+"""One request to the service, what it asks for, and what its answer says of the content."""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+import httpx
+
+from tests.service import codes_path
+
+
+class Item(NamedTuple):
+    """A code and its description, which tells the requests that wrote the same code apart."""
+
+    code: str
+    description: str
+
+
+Content = frozenset[Item]
+Outcome = Enum("Outcome", "ACKNOWLEDGED REFUSED UNKNOWN UNDONE UNSENT")
+"""UNDONE is a 503 that says that nothing was changed, UNSENT a connection that was refused."""
+
+Kind = Enum("Kind", "ADD REMOVE LIST GET")
+_METHODS = {Kind.ADD: "POST", Kind.REMOVE: "DELETE", Kind.LIST: "GET", Kind.GET: "GET"}
+
+
+@dataclass(eq=False)
+class Operation:
+    """One request. `seen` is the content that a read, or the items that a refusal, told of.
+
+    `connected` is when its connection was begun, if it was begun for this request.
+    """
+
+    kind: Kind
+    owner: str
+    items: tuple[Item, ...] = ()
+    listed: bool = False
+    start: float = 0.0
+    end: float = math.inf
+    outcome: Outcome = Outcome.UNKNOWN
+    seen: Content = frozenset()
+    failure: str = ""
+    connected: float | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may have changed the content."""
+        return self.kind in (Kind.ADD, Kind.REMOVE) and self.outcome in (
+            Outcome.ACKNOWLEDGED,
+            Outcome.UNKNOWN,
+        )
+
+    def covers(self, code: str) -> bool:
+        """Whether it is about this code."""
+        return self.kind is Kind.LIST or any(item.code == code for item in self.items)
+
+    def after(self, content: Content) -> Content | None:
+        """The content once it has taken effect, or None where it cannot."""
+        codes = {item.code for item in self.items}
+        rest = frozenset(item for item in content if item.code not in codes)
+        if self.kind is Kind.REMOVE:
+            return rest
+        return content.union(self.items) if len(rest) == len(content) else None
+
+    def contradiction(self, content: Content) -> tuple[Content, Content]:
+        """What the answer denies of this content, and what it tells beyond it."""
+        told = frozenset(item for item in content if self.covers(item.code))
+        if self.kind is Kind.ADD:
+            # A refusal names codes only, and an acknowledgement says that none was there.
+            codes, named = {item.code for item in told}, {item.code for item in self.seen}
+            missing = frozenset(item for item in told if item.code not in named)
+            return missing, frozenset(item for item in self.seen if item.code not in codes)
+        return told - self.seen, self.seen - told
+
+    def request(self) -> tuple[str, str, Any]:
+        """Its method, path and JSON body."""
+        path, body = codes_path(user=self.owner), None
+        if self.kind is Kind.ADD:
+            items = [item._asdict() for item in self.items]
+            body = {"authCodes": items} if self.listed else items[0]
+        elif self.kind is Kind.REMOVE and self.listed:
+            body = {"authCodes": [{"code": item.code} for item in self.items]}
+        elif self.kind is not Kind.LIST:
+            path += f"{self.items[0].code}/"
+        return _METHODS[self.kind], path, body
+
+    def answered(self, answer: httpx.Response) -> None:
+        """Note what the service said; what the contract does not know is a failure."""
+        body, status = answer.json(), answer.status_code
+        if status in (200, 201):
+            self.outcome = Outcome.ACKNOWLEDGED
+            if self.kind is Kind.LIST:
+                self.seen = frozenset(Item(**entry) for entry in body["authCodes"])
+            elif self.kind is Kind.GET:
+                self.seen = frozenset([Item(**body)])
+        elif status == 404 and self.kind is Kind.GET:
+            self.outcome = Outcome.ACKNOWLEDGED
+        elif status == 400 and self.kind is Kind.ADD and "exist already" in body["message"]:
+            self.outcome = Outcome.REFUSED
+            # A body that was no list has no places.
+            named = body["errors"]["json"].get("authCodes", "0")
+            self.seen = frozenset(self.items[int(place)] for place in named)
+        else:
+            self.failure = str(status)
+            if status == 503 and "nothing was changed" in body["message"]:
+                self.outcome = Outcome.UNDONE
+
+    def describe(self) -> str:
+        """Itself in a line."""
+        codes = ",".join(item.code for item in self.items[:20])
+        where = self.items[0].description if self.kind is Kind.ADD else ""
+        return (
+            f"{self.kind.name} {self.owner} [{codes}] {where} "
+            f"{self.start:.4f}-{self.end:.4f} {self.outcome.name} {self.failure}"
+        )
