@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import select
 import ssl
 import time
 from typing import Any
@@ -45,13 +46,38 @@ class Worker(gthread.ThreadWorker):
             logs.emit("warning", message="no more files may be open; new connections wait")
             time.sleep(0.1)
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Take connections or not. A worker that stops takes all that wait, and then lets go.
+
+        Otherwise whoever connected to a server that ends would be cut off when it has ended.
+        """
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                while select.select([listener], [], [], 0)[0]:
+                    self.accept(listener)
+                listener.close()
+
+    def is_parent_alive(self) -> bool:
+        """Whether the master lives. Without it the worker stops, as if it had been told to."""
+        if super().is_parent_alive():
+            return True
+        self.alive = False
+        return False
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close what lay idle too long, unless a request has come on it by now."""
+        self.wait_for_and_dispatch_events(0)
+        super().murder_keepalived(force)
+
     def handle(self, conn: Any) -> Any:
         """Answer a request, unless the client is silent, and close where it is the last one.
 
         Closing waits for the client, so it is done in this thread: gunicorn's main loop, where it
         happens otherwise, would stand still for everybody.
         """
-        if not conn.initialized and not conn.wait_for_data(SILENCE):
+        silence = SILENCE if self.alive else gthread.STOP_KEEPALIVE_LINGER
+        if not conn.initialized and not conn.wait_for_data(silence):
             return gthread._DEFER
         keep = super().handle(conn)
         if not keep:
@@ -59,6 +85,12 @@ class Worker(gthread.ThreadWorker):
                 conn.close(graceful=True)
             conn.close = lambda graceful=False: None
         return keep
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Let no silent connection hold up the end of a worker that stops."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         """Whether the connection goes on: not where what is left of a body is malformed."""

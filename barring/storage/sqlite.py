@@ -104,7 +104,6 @@ class SQLiteStorage(Storage):
                 sqlite_schema.migrate(self._database())
             if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
                 self.path.chmod(0o600)
-            self.check_ready()
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._translated():
@@ -222,15 +221,19 @@ class SQLiteStorage(Storage):
     @contextmanager
     def _alone(self, *, keep: bool = True) -> Iterator[Database]:
         """A transaction in a turn of its own."""
-        with self._turns.turn(), self._transaction(keep=keep) as database:
+        with self._turns.turn() as patience, self._transaction(patience, keep=keep) as database:
             yield database
 
     @contextmanager
-    def _transaction(self, *, keep: bool = True) -> Iterator[Database]:
-        """A transaction that holds the write lock from its start; its end commits, or undoes."""
+    def _transaction(self, patience: float, *, keep: bool = True) -> Iterator[Database]:
+        """A transaction that holds the write lock from its start; its end commits, or undoes.
+
+        `patience` is how many seconds it waits for that lock.
+        """
         with self._translated():
             database = self._database()
             self._check_in_place()
+            database.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
             database.execute("BEGIN IMMEDIATE")
             try:
                 yield database

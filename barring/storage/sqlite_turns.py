@@ -42,9 +42,12 @@ class Turns:
         self,
         path: Path,
         seconds: float,
-        transaction: Callable[[], contextlib.AbstractContextManager[Database]],
+        transaction: Callable[[float], contextlib.AbstractContextManager[Database]],
     ) -> None:
-        """`path` is the lock's file, `seconds` how long one waits, `transaction` how one writes."""
+        """`path` is the lock's file, `seconds` how long one waits, `transaction` how one writes.
+
+        A transaction gets the seconds for which it may wait for another program's lock.
+        """
         self._path = path
         self._seconds = seconds
         self._transaction = transaction
@@ -53,12 +56,15 @@ class Turns:
         self._file: int | None = None
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Hold back every other writer. Raises StorageUnavailable after too long a wait."""
+    def turn(self) -> Iterator[float]:
+        """Hold back every other writer, and give the seconds of patience that are left.
+
+        Raises StorageUnavailable after too long a wait.
+        """
+        deadline = time.monotonic() + self._seconds
         if not self._threads.acquire(timeout=self._seconds):
             raise self._too_long()
         try:
-            deadline = time.monotonic() + self._seconds
             # Who holds _NEXT is the next to get _NOW: no process overtakes another that waits.
             self._lock(_NEXT, deadline)
             try:
@@ -66,7 +72,7 @@ class Turns:
             finally:
                 self._unlock(_NEXT)
             try:
-                yield
+                yield max(0.0, deadline - time.monotonic())
             finally:
                 self._unlock(_NOW)
         finally:
@@ -83,20 +89,20 @@ class Turns:
         job = _Job(operation, time.perf_counter(), Future())
         self._waiting.append(job)
         try:
-            with self.turn():
+            with self.turn() as patience:
                 if not job.outcome.done():
-                    self._write_together(told)
+                    self._write_together(told, patience)
         except StorageUnavailable:
             with contextlib.suppress(ValueError):  # Another's turn has begun with it.
                 self._waiting.remove(job)
                 raise
         return cast(Result, job.outcome.result())
 
-    def _write_together(self, told: Callable[[float], object]) -> None:
+    def _write_together(self, told: Callable[[float], object], patience: float) -> None:
         jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
         results: list[tuple[Callable[[Any], None], Any]] = []
         try:
-            with self._transaction() as database:
+            with self._transaction(patience) as database:
                 begun = time.perf_counter()
                 for job in jobs:
                     told(begun - job.asked)

@@ -68,6 +68,8 @@ def observe_fault(history: History, client: httpx.Client, kept: Operation, told:
     """While the fault lasts: each write is 503 and says `told`, reads go on, readiness tells."""
     start = time.monotonic()
     written = client.post(codes_path(), json={"code": "200"})
+    # Readiness tries a write once a second at most.
+    await_that(lambda: client.get("/health/ready").status_code == 503, 5)
     for answer in (client.get("/health/ready"), written):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert client.get("/health/live").status_code == 200

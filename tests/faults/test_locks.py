@@ -10,7 +10,7 @@ import httpx
 import pysqlite3
 import pytest
 
-from barring.storage.sqlite import BUSY_TIMEOUT
+from barring.storage.sqlite_file import BUSY_TIMEOUT
 from tests.service import Service, codes_path, running
 
 from .history import History
@@ -78,6 +78,7 @@ def test_lock_beyond_the_timeout_is_unavailable(fresh: Service, begin: str) -> N
             def ask(number: int) -> None:
                 with fresh.client() as another:
                     if number == 0:
+                        time.sleep(1.1)  # Readiness tries a write once a second at most.
                         told.append(another.get("/health/ready"))
                     elif number == 1:
                         told.append(another.post(codes_path(), json={"code": "100"}))

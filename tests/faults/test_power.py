@@ -19,14 +19,14 @@ from .operations import Outcome
 from .server import Server
 
 UNSYNCED = """
-from barring.storage import sqlite
+from barring.storage import sqlite_file
 
-class Unsynced(sqlite.Database):
+class Unsynced(sqlite_file.Database):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.execute("PRAGMA synchronous = OFF")
 
-sqlite.Database = Unsynced
+sqlite_file.Database = Unsynced
 from wsgi import app
 """
 """The service with a database that syncs nothing."""
