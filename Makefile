@@ -2,13 +2,15 @@
 PYTHON ?= python3
 UV := uv==0.13.9
 
-.PHONY: help run test faults check binary audit lock clean
+.PHONY: help run test test-binary faults check binary audit lock clean
+.DELETE_ON_ERROR:
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
 	@echo "make test    set up and run all tests"
 	@echo "make faults  kill, stop and break it at full length, and print what it lost (minutes)"
 	@echo "make check   lint and type-check"
 	@echo "make binary  build dist/barring, one file with everything, for this platform"
+	@echo "make test-binary   run the tests of the HTTP API and of the page against it"
 	@echo "make audit   ask the advisory databases about every dependency (needs a network)"
 	@echo "make lock    compile the lock files anew from pyproject.toml"
 	@echo "make clean   remove what was set up; data/ stays"
@@ -21,6 +23,9 @@ test: .venv/development
 
 faults: .venv/development
 	.venv/bin/pytest tests/faults --long -s
+
+test-binary: .venv/development dist/barring
+	.venv/bin/pytest --binary
 
 check: .venv/development
 	.venv/bin/ruff check .
@@ -46,11 +51,16 @@ check: .venv/development
 
 binary: dist/barring
 
-dist/barring: .venv/development app.py wsgi.py $(wildcard barring/*.* barring/*/* schemas/*.py)
-	.venv/bin/pyinstaller --log-level WARN --noconfirm --onefile --name barring --distpath dist \
-	  --workpath build --specpath build --paths . --hidden-import wsgi --collect-all gunicorn \
-	  --collect-submodules barring --collect-data flask_smorest --collect-data flask_swagger_ui \
-	  --add-data ../barring/swagger:barring/swagger barring/__main__.py
+# What a dependency could use, and the service does not.
+UNUSED := distutils pydoc_data readline setuptools yaml
+SOURCES := app.py wsgi.py $(wildcard barring/*.py barring/*/*.py barring/swagger/*.* schemas/*.py)
+
+dist/barring: .venv/development Makefile $(SOURCES)
+	@echo "Building dist/barring (about a minute)"
+	@PYTHONPATH=. .venv/bin/pyinstaller --log-level ERROR --noconfirm --onefile --strip --name barring --distpath dist \
+	  --workpath build --specpath build --hidden-import wsgi --hidden-import gunicorn.glogging \
+	  --collect-submodules barring --collect-data barring --collect-data flask_swagger_ui \
+	  $(addprefix --exclude-module=,$(UNUSED)) barring/__main__.py
 
 audit: .venv/development
 	.venv/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt

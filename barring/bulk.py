@@ -7,7 +7,7 @@ columns are those of COLUMNS, in any order.
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import orjson
@@ -20,6 +20,8 @@ from .storage import StagedRow
 COLUMNS = ("tenant", "group", "user", "code", "description")
 MORE = ("line", "reason")
 """The columns that a file of rejected rows has beside; who mends it need not take them out."""
+LONGEST_LINE = 1_000_000
+"""In characters, so that a file without line ends does not fill the memory."""
 
 
 class InputError(Exception):
@@ -34,56 +36,72 @@ class Rejected(NamedTuple):
     reason: str
 
 
-Record = tuple[int, dict[str, Any]]
+Record = tuple[int, dict[str, Any], str | None]
+"""The line that a record begins on, its values, and what is wrong with its form, if anything."""
 
 
 def read_rows(stream: BinaryIO, code_rule: TextRule | None) -> Iterator[StagedRow | Rejected]:
     """The rows of a file, each checked; without `code_rule` as for removal, where any code may be.
 
-    Raises InputError for a file that is not UTF-8, or of no known kind.
+    A row's line is its item's number in a JSON array. Raises InputError for a file that is not
+    UTF-8, or of no known kind, or broken so that the rest of it cannot be told apart.
     """
-    rules: dict[str, TextRule] = dict.fromkeys(COLUMNS[:3], OWNER_ID)
-    if code_rule:
-        rules |= {"code": code_rule, "description": DESCRIPTION}
-    for line, record in _records(stream):
-        values = {"description": "", **{k: v for k, v in record.items() if v is not None}}
-        reason = _fault(values, rules)
+    rules = [OWNER_ID] * 3 + ([code_rule, DESCRIPTION] if code_rule else [])
+    for line, record, fault in _records(stream):
+        values: list[Any] = [record.get(column) for column in COLUMNS]
+        if code_rule is None or "description" not in record:
+            values[4] = ""
+        reason = fault or _fault(values, rules)
         if reason is None:
-            yield StagedRow(line, *(values[column] for column in COLUMNS))
+            yield StagedRow(line, *values)
         else:
-            shown = tuple(str(values.get(column, "")) for column in COLUMNS)
+            shown = tuple("" if value is None else str(value) for value in values)
             yield Rejected(line, shown, reason)
 
 
-def _fault(values: dict[str, Any], rules: dict[str, TextRule]) -> str | None:
-    for column in COLUMNS:
-        if not isinstance(values.get(column), str):
+def _fault(values: Sequence[Any], rules: Sequence[TextRule]) -> str | None:
+    for column, value, rule in itertools.zip_longest(COLUMNS, values, rules):
+        if not isinstance(value, str):
             return f"{column}: Must be there, and be a text."
-        if column in rules and not rules[column].holds(values[column]):
-            return f"{column}: {rules[column].message}"
-    if unknown := values.keys() - {*COLUMNS, *MORE}:
-        return f"{', '.join(sorted(map(str, unknown)))}: No such column."
+        if rule and not rule.holds(value):
+            return f"{column}: {rule.message}"
     return None
 
 
 def _records(stream: BinaryIO) -> Iterator[Record]:
-    """Every record of the file, as a dict, with the number of the line that it begins on."""
+    """Every record of the file."""
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     try:
-        first = text.readline()
+        first = text.readline(LONGEST_LINE)
         start = first.lstrip()[:1]
+        if "\0" in first:
+            raise _not_utf8()
         if start == "[":
             yield from _array(first + text.read())
         elif start == "{":
-            yield from _json_lines(itertools.chain([first], text))
+            yield from _json_lines(_lines(first, text))
         else:
-            yield from _table(itertools.chain([first], text), first)
+            yield from _table(_lines(first, text), first)
     except UnicodeDecodeError:
-        raise InputError(
-            "is not UTF-8; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8'), and try again"
-        ) from None
+        raise _not_utf8() from None
     finally:
-        text.detach()
+        if not stream.closed:
+            text.detach()
+
+
+def _not_utf8() -> InputError:
+    return InputError(
+        "is not UTF-8, but perhaps Latin-1 or UTF-16; "
+        "save it as UTF-8 (in a spreadsheet: 'CSV UTF-8'), and try again"
+    )
+
+
+def _lines(first: str, text: TextIO) -> Iterator[str]:
+    rest = iter(lambda: text.readline(LONGEST_LINE), "")
+    for number, line in enumerate(itertools.chain([first], rest), 1):
+        if len(line) == LONGEST_LINE:
+            raise InputError(f"line {number}: has more than {LONGEST_LINE:,} characters")
+        yield line
 
 
 def _array(text: str) -> Iterator[Record]:
@@ -92,41 +110,62 @@ def _array(text: str) -> Iterator[Record]:
     except NotJSON as error:
         raise InputError(f"is not a JSON array: {error}") from None
     for number, item in enumerate(items, 1):
-        yield number, item if isinstance(item, dict) else {}
+        yield _json_record(number, item)
 
 
 def _json_lines(lines: Iterable[str]) -> Iterator[Record]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                item = parse_json(line)
-            except NotJSON:
-                item = None
-            yield number, item if isinstance(item, dict) else {}
+                yield _json_record(number, parse_json(line.rstrip()))
+            except NotJSON as error:
+                yield number, {}, f"Is not JSON: {str(error).removeprefix('line 1, ')}."
+
+
+def _json_record(number: int, item: Any) -> Record:
+    if not isinstance(item, dict):
+        return number, {}, "Is not a JSON object."
+    unknown = item.keys() - {*COLUMNS, *MORE}
+    return number, item, f"{', '.join(sorted(unknown))}: No such column." if unknown else None
 
 
 def _table(lines: Iterable[str], header: str) -> Iterator[Record]:
     delimiter = max("\t;,", key=header.count)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    names = [name.strip().lower() for name in next(reader, [])]
-    if missing := set(COLUMNS[:4]) - set(names):
-        raise InputError(
-            f"the first line must name the columns {', '.join(COLUMNS)}; "
-            f"it lacks {', '.join(sorted(missing))}"
-        )
-    line = reader.line_num + 1
+    line = 1
     try:
+        names = _names(next(reader, []))
+        width = len(names)
+        line = reader.line_num + 1
         for cells in reader:
-            if cells:
-                extra = {"a cell more than columns": ""} if len(cells) > len(names) else {}
-                yield line, dict(zip(names, cells, strict=False)) | extra
+            # A spreadsheet writes lines of delimiters alone, and delimiters after the last column.
+            if any(cells):
+                fault = "Has more cells than there are columns." if any(cells[width:]) else None
+                yield line, dict(zip(names, cells, strict=False)), fault
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"line {line}: {error}") from None
 
 
+def _names(cells: Sequence[str]) -> list[str]:
+    """The columns that the first line of a table names."""
+    names = [cell.strip().lower() for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    lacking = sorted({*COLUMNS[:4]} - {*names})
+    unknown = sorted({*names} - {*COLUMNS, *MORE})
+    twice = sorted({name for name in names if names.count(name) > 1})
+    for fault, at_fault in (("lacks", lacking), ("also has", unknown), ("repeats", twice)):
+        if at_fault:
+            raise InputError(
+                f"the first line must name the columns {', '.join(COLUMNS)}; "
+                f"it {fault} {', '.join(map(repr, at_fault))}"
+            )
+    return names
+
+
 class Writer:
-    """Writes rows as CSV, as tab-separated values, or as JSON a line."""
+    """Writes rows as CSV (RFC 4180), as tab-separated values, or as JSON a line."""
 
     def __init__(self, stream: TextIO, kind: str, more: tuple[str, ...] = ()) -> None:
         """`kind` is csv, tsv or ndjson; `more` are columns after those of COLUMNS."""
@@ -134,8 +173,8 @@ class Writer:
         self._columns = COLUMNS + more
         self._csv: Any = None
         if kind != "ndjson":
-            delimiter = "\t" if kind == "tsv" else ","
-            self._csv = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+            # Line ends of \r\n: Python before 3.13 quotes a cell for the \r in it only then.
+            self._csv = csv.writer(stream, delimiter="\t" if kind == "tsv" else ",")
             self._csv.writerow(self._columns)
 
     def write(self, row: Iterable[str]) -> None:

@@ -1,5 +1,7 @@
 """Files that hold codes: written whole or not at all, for their owner's eyes alone."""
 
+import errno
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,8 +11,17 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A new file, mode 0600, that takes the name `target` once it is whole and synced."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    """A new file, mode 0600, that takes the name `target` once it is whole and synced.
+
+    A link is followed. Raises OSError where the name is that of a folder or a device.
+    """
+    target = target.resolve()
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "is not a regular file", str(target))
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
     partial = Path(name)
     try:
         yield partial
@@ -19,7 +30,7 @@ def replacing(target: Path) -> Iterator[Path]:
         sync_directory(target.parent)
     finally:
         os.close(descriptor)
-        for leftover in target.parent.glob(f"{partial.name}*"):
+        for leftover in target.parent.glob(f"{glob.escape(partial.name)}*"):
             leftover.unlink()
 
 

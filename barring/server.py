@@ -2,10 +2,13 @@
 
 import contextlib
 import ctypes
+import fcntl
+import os
 import resource
 import signal
 import ssl
 import sys
+from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -14,7 +17,7 @@ from gunicorn.util import import_app
 from . import logs
 from .settings import Settings, SettingsError
 from .storage import Storage, StorageUnavailable
-from .worker import Worker
+from .worker import STOPPING, Worker
 
 _PR_SET_PDEATHSIG = 1
 
@@ -29,14 +32,46 @@ class Server(BaseApplication):
 
     def run(self) -> None:
         """Serve until the end."""
-        if sys.platform == "linux":
-            # The binary's launcher is our parent: were it killed, nobody could stop us.
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if getattr(sys, "frozen", False):
+            _keep_what_was_unpacked()
+            if sys.platform == "linux":
+                _end_with_the_launcher()
         super().run()
 
     def load(self) -> Any:
         """Load the application by its name: nothing in here imports it."""
         return import_app("wsgi:app")
+
+
+def _keep_what_was_unpacked() -> None:
+    """Lock the binary's folder to the end of this process: cleaners of /tmp pass over it then."""
+    fcntl.flock(os.open(Path(__file__).parent.parent, os.O_RDONLY), fcntl.LOCK_SH)
+
+
+def _end_with_the_launcher() -> None:
+    """Have Linux stop this process when the binary's launcher, its parent, is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        alive = Path(f"/proc/{os.getppid()}/exe").samefile(sys.executable)
+    except FileNotFoundError:
+        return  # No /proc, no telling.
+    except PermissionError:
+        alive = False
+    if not alive:
+        raise SystemExit("barring: the launcher was killed")
+
+
+def _hold_signals(server: Any, worker: Worker) -> None:
+    """Keep what stops a worker until it can obey: lost, it would delay the stop by 30 seconds."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _release_signals() -> None:
+    """In the process that forked."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+os.register_at_fork(after_in_parent=_release_signals)
 
 
 def _log_no_path(worker: Worker, req: Any) -> None:
@@ -93,6 +128,7 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "worker_class": f"{Worker.__module__}.{Worker.__name__}",
         # Loaded once, before the fork: a worker that died is replaced at once, memory is shared.
         "preload_app": True,
+        "pre_fork": _hold_signals,
         "post_worker_init": _open_database,
         "keepalive": 15,
         "worker_connections": _connections(settings),

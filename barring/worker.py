@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import select
+import signal
 import ssl
 import time
 from typing import Any
@@ -16,6 +17,9 @@ from .edge import HEADERS
 
 SILENCE = 0.1
 """Seconds that a new connection may hold a thread before it has said anything."""
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""The signals that stop a worker."""
 
 _Refusal = tuple[int, str, str]
 
@@ -35,6 +39,11 @@ _REFUSALS: dict[type[Exception], _Refusal] = {
 
 class Worker(gthread.ThreadWorker):
     """A threaded worker that repeats nothing of what it refuses, and that no client holds up."""
+
+    def init_signals(self) -> None:
+        """Obey signals, and first those that came since the fork."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def accept(self, listener: Any) -> None:
         """Take a connection; where the process may open no more files, let it wait."""

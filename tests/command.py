@@ -1,20 +1,51 @@
 """Runs the command line, as its users do."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.service import ROOT, environment
 
+BARRING = (sys.executable, "-m", "barring")
 
-def barring(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+
+def barring(
+    folder: Path, *arguments: str, stdin: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run `barring` on the database of the service that `running` starts in `folder`."""
     return subprocess.run(
-        [sys.executable, "-m", "barring", *arguments],
+        [*BARRING, *arguments],
         cwd=ROOT,
-        env=environment(folder),
+        env=environment(folder, **settings),
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def succeed(folder: Path, *arguments: str, stdin: str = "", **settings: str) -> str:
+    """The output of a command that must succeed; on standard error there is the log alone."""
+    done = barring(folder, *arguments, stdin=stdin, **settings)
+    assert done.returncode == 0, done.stderr
+    assert {line["event"] for line in logged(done)} <= {"audit", "database_created"}
+    return done.stdout
+
+
+def failure(
+    folder: Path, *arguments: str, status: int = 1, stdin: str = "", **settings: str
+) -> str:
+    """The one line on standard error of a command that must fail and do nothing."""
+    done = barring(folder, *arguments, stdin=stdin, **settings)
+    errors = [line for line in done.stderr.splitlines() if "database_created" not in line]
+    assert (done.returncode, done.stdout, len(errors)) == (status, "", 1), done.stderr
+    assert errors[0].startswith("barring: ")
+    return errors[0]
+
+
+def logged(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The lines of the log that a command wrote to standard error."""
+    return [json.loads(line) for line in done.stderr.splitlines()]

@@ -1,6 +1,7 @@
 """What many tests share: an application in this process, and a real service beside it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,20 +9,44 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from barring.settings import Settings
+from tests import binary
 from tests.service import GROUP_ADMIN, Service, running
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Give pytest the option --binary."""
+    parser.addoption("--binary", action="store_true", help="ask dist/barring what tests ask")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --binary, run the tests that ask a service, and no others."""
+    if config.getoption("--binary"):
+        ask = {"make_client", "service"}
+        items[:] = [item for item in items if ask & set(getattr(item, "fixturenames", ()))]
+
+
 @pytest.fixture
-def make_client(tmp_path: Path) -> Callable[..., FlaskClient]:
+def make_client(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., FlaskClient]]:
     """Makes clients of an application with its own database; takes the fields of Settings."""
+    with ExitStack() as started:
 
-    def make(**settings: object) -> FlaskClient:
-        settings.setdefault("database_url", f"sqlite:///{tmp_path / 'codes.sqlite3'}")
-        client = create_app(Settings(**settings)).test_client()  # type: ignore[arg-type]
-        client.environ_base.update({"HTTP_X_ROLE": GROUP_ADMIN["X-Role"]})
-        return client
+        def make(**settings: object) -> FlaskClient:
+            service: Service | None = None
+            if request.config.getoption("--binary") and not settings:
+                service = request.getfixturevalue("service")
+                binary.empty(service.database)
+            database = service.database if service else tmp_path / "codes.sqlite3"
+            settings.setdefault("database_url", f"sqlite:///{database}")
+            app = create_app(Settings(**settings))  # type: ignore[arg-type]
+            if request.config.getoption("--binary"):
+                app.wsgi_app = binary.Forwarder(app, settings, started, service)  # type: ignore[method-assign]
+            client = app.test_client()
+            client.environ_base.update({"HTTP_X_ROLE": GROUP_ADMIN["X-Role"]})
+            return client
 
-    return make
+        yield make
 
 
 @pytest.fixture
@@ -31,7 +56,10 @@ def client(make_client: Callable[..., FlaskClient]) -> FlaskClient:
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """One real service for all tests; each takes owners of its own."""
-    with running(tmp_path_factory.mktemp("service")) as started:
+    command = binary.SERVE if request.config.getoption("--binary") else ()
+    with running(tmp_path_factory.mktemp("service"), command=command) as started:
         yield started

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,22 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 @contextmanager
 def running(
-    folder: Path, *options: str, application: str = "wsgi:app", **settings: str
+    folder: Path,
+    *options: str,
+    application: str = "wsgi:app",
+    command: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[Service]:
-    """A service with its database in `folder`; `options` are gunicorn's."""
+    """A service with its database in `folder`.
+
+    `options` are gunicorn's. A `command` starts the service in gunicorn's stead, and away from
+    the checkout, in `folder`.
+    """
     log = folder / "log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *options, application],
-            cwd=ROOT,
+            command or [sys.executable, "-m", "gunicorn", *options, application],
+            cwd=folder if command else ROOT,
             env=environment(folder, **settings),
             stderr=stderr,
         )

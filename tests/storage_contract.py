@@ -7,9 +7,19 @@ from contextlib import closing
 import pytest
 
 from barring.domain import AuthorizationCode, Owner
-from barring.storage import AlreadyExists, Storage
+from barring.storage import AlreadyExists, Existing, StagedRow, Storage
 
 OWNER = Owner("tenant", "group", "user")
+
+
+def staged(line: int, code: str, description: str = "", owner: Owner = OWNER) -> StagedRow:
+    """A row of a file."""
+    return StagedRow(line, *owner, code, description)
+
+
+def never(row: StagedRow) -> None:
+    """Takes the report of a row where there must be none."""
+    raise AssertionError(row)
 
 
 class StorageContract(ABC):
@@ -157,3 +167,117 @@ class StorageContract(ABC):
         with ThreadPoolExecutor(16) as pool:
             assert list(pool.map(added, range(32))).count(True) == 1
         assert len(storage.list(OWNER)) == 2
+
+    def test_export_gives_everything_in_order(self, storage: Storage) -> None:
+        """Every code of every owner comes out, ascending by code point, and is counted."""
+        owners = [OWNER, Owner("Tenant", "g", "u"), Owner("tenant", "é", "😀"), Owner("a", "z", "")]
+        for owner in owners:
+            storage.add(owner, [("02", "two"), ("#1", ""), ("é", "é😀\r\n")])
+        rows = [(*owner, *pair) for owner in owners for pair in storage.list(owner)]
+        assert list(storage.export()) == sorted(rows)
+        assert storage.count() == 12
+
+    def test_nothing_is_exported_and_counted(self, storage: Storage) -> None:
+        """Of an empty database an export is empty."""
+        assert list(storage.export()) == []
+        assert storage.count() == 0
+
+    def test_export_is_of_one_moment(self, storage: Storage) -> None:
+        """What others write while an export is read does not come into it, and goes on."""
+        codes = [(f"{number:05}", "x" * 80) for number in range(10_000)]
+        storage.add(OWNER, codes)
+        export = storage.export()
+        first = next(export)
+        with closing(self.open()) as other:
+            other.remove(OWNER, [code for code, _ in codes[5_000:]])
+            other.add(OWNER, [("later", "")])
+        assert [first, *export] == [(*OWNER, *pair) for pair in codes]
+        assert storage.count() == 5_001
+
+    def test_staged_rows_are_seen_once_added(self, storage: Storage) -> None:
+        """Rows are gathered in parts, keep no writer waiting, and are stored as one."""
+        rows = [staged(n, f"{n * 7919 % 30_000:05}", f"line {n}") for n in range(30_000)]
+        with storage.staging() as staging:
+            for start in range(0, 30_000, 7_000):
+                staging.put(iter(rows[start : start + 7_000]))
+                with closing(self.open()) as other:
+                    other.add(OWNER._replace(user="other"), [(f"{start:05}", "")])
+            assert list(staging.take_repeated()) == []
+            assert storage.list(OWNER) == []
+            assert staging.add("fail", never, keep_going=False) == 30_000
+        assert storage.list(OWNER) == sorted((row.code, row.description) for row in rows)
+        assert storage.count() == 30_005
+
+    def test_staged_rows_end_with_the_staging(self, storage: Storage) -> None:
+        """What was gathered and not added is gone, even after an error."""
+        with storage.staging() as staging:
+            staging.put([staged(1, "01")])
+        with pytest.raises(ZeroDivisionError), storage.staging() as staging:
+            staging.put(staged(1 // n, "02") for n in (1, 0))
+        with storage.staging() as staging:
+            staging.put([staged(1, "03")])
+            assert staging.add("fail", never, keep_going=False) == 1
+        with storage.staging() as staging:
+            staging.put([])
+            assert list(staging.take_repeated()) == []
+            assert staging.add("fail", never, keep_going=False) == 0
+            assert staging.remove() == 0
+        assert storage.list(OWNER) == [("03", "")]
+
+    def test_repeated_rows_are_taken_out(self, storage: Storage) -> None:
+        """Of rows with one owner and code the first stays, and the others are told by line."""
+        other = OWNER._replace(user="other")
+        first = [staged(2, "bb", "first"), staged(3, "aa"), staged(4, "bb", owner=other)]
+        more = [staged(5, "aa", "again"), staged(7, "bb"), staged(9, "bb"), staged(10, "BB")]
+        with storage.staging() as staging:
+            staging.put(first)
+            staging.put(more)
+            staging.put([staged(12, "aa")])
+            assert list(staging.take_repeated()) == [*more[:3], staged(12, "aa")]
+            assert list(staging.take_repeated()) == []
+            assert staging.add("fail", never, keep_going=False) == 4
+        assert storage.list(OWNER) == [("BB", ""), ("aa", ""), ("bb", "first")]
+
+    @pytest.mark.parametrize(
+        ("existing", "keep_going", "count", "reported", "stored"),
+        [
+            ("fail", False, 0, [3, 4], [("01", "old"), ("02", "old")]),
+            ("fail", True, 1, [3, 4], [("01", "old"), ("02", "old"), ("03", "new")]),
+            ("skip", False, 1, [], [("01", "old"), ("02", "old"), ("03", "new")]),
+            ("replace", False, 3, [], [("01", "new"), ("02", "new"), ("03", "new")]),
+        ],
+    )
+    def test_staged_rows_meet_stored_codes(
+        self,
+        storage: Storage,
+        existing: Existing,
+        keep_going: bool,
+        count: int,
+        reported: list[int],
+        stored: list[tuple[str, str]],
+    ) -> None:
+        """Codes that are stored already fail the rows, make them skipped, or are described anew."""
+        storage.add(OWNER, [("01", "old"), ("02", "old")])
+        before = storage.list(OWNER)
+        with storage.staging() as staging:
+            staging.put(staged(line, f"0{5 - line}", "new") for line in (2, 3, 4))
+            for dry_run, after in ((True, before), (False, stored)):
+                told: list[StagedRow] = []
+                added = staging.add(existing, told.append, keep_going=keep_going, dry_run=dry_run)
+                assert added == count
+                assert sorted(row.line for row in told) == reported
+                assert all(row.description == "new" for row in told)
+                assert storage.list(OWNER) == after
+
+    def test_staged_rows_are_removed(self, storage: Storage) -> None:
+        """Of the rows those that are stored are removed and counted; any text may be named."""
+        storage.add(OWNER, [("01", "one"), ("02", "two"), ("03", "three")])
+        storage.add(OWNER._replace(group="other"), [("01", "")])
+        with storage.staging() as staging:
+            codes = ["01", "09", "03", "", "01\0", "é" * 999]
+            staging.put(staged(line, code, "another") for line, code in enumerate(codes))
+            assert staging.remove(dry_run=True) == 2
+            assert storage.count() == 4
+            assert staging.remove() == 2
+        assert storage.list(OWNER) == [("02", "two")]
+        assert storage.count() == 2

@@ -1,4 +1,4 @@
-"""README.md is true: its commands are run, and answer what it shows."""
+"""README.md is true: its commands are run, and answer what it shows. So are docs/integrate.md's."""
 
 import re
 import subprocess
@@ -9,12 +9,13 @@ import pytest
 from tests.service import ROOT, running
 
 README = (ROOT / "README.md").read_text()
+WITH_COMMANDS = (ROOT / "README.md", ROOT / "docs" / "integrate.md")
 
 
-def commands() -> list[tuple[str, str]]:
-    """Every command of README's console blocks, with the output that it shows."""
+def commands(text: str) -> list[tuple[str, str]]:
+    """Every command of a document's console blocks, with the output that it shows."""
     found: list[tuple[str, str]] = []
-    for block in re.findall(r"```console\n(.*?)```", README, re.S):
+    for block in re.findall(r"```console\n(.*?)```", text, re.S):
         for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
             lines = part.splitlines(keepends=True)
             length = 1
@@ -25,10 +26,11 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-def test_commands_answer_what_is_shown(tmp_path: Path) -> None:
-    """Run one after the other against a fresh service, the commands print what README shows."""
-    shown = commands()
-    assert len(shown) > 8
+@pytest.mark.parametrize("document", WITH_COMMANDS, ids=lambda document: document.name)
+def test_commands_answer_what_is_shown(tmp_path: Path, document: Path) -> None:
+    """Run one after the other against a fresh service, the commands print what is shown."""
+    shown = commands(document.read_text())
+    assert shown
     with running(tmp_path) as service:
         for position, (command, output) in enumerate(shown):
             setup = [c for c, _ in shown[:position] if c.startswith("export ")]

@@ -1,11 +1,13 @@
 """Commands on whole files of codes."""
 
+import io
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 
@@ -27,12 +29,12 @@ class _Rejections:
 
     def __init__(self, writer: Writer | None) -> None:
         self.count = 0
-        self.first = ""
+        self._first = (sys.maxsize, "")
         self._writer = writer
 
     def add(self, line: int, values: Iterable[str], reason: str) -> None:
         """Refuse one row."""
-        self.first = self.first or f"line {line}: {reason}"
+        self._first = min(self._first, (line, reason))
         self.count += 1
         if self._writer:
             self._writer.write((*values, str(line), reason))
@@ -40,6 +42,9 @@ class _Rejections:
     def add_existing(self, row: StagedRow) -> None:
         """Refuse a row whose code is stored already."""
         self.add(row.line, row[1:], "code: This code exists already.")
+
+    def __str__(self) -> str:
+        return "{} rows rejected, the first: line {}: {}".format(self.count, *self._first)
 
 
 @contextmanager
@@ -60,7 +65,7 @@ def _stage(
     update: Callable[[int, int], None],
 ) -> None:
     """Gather the good rows of a file; refuse the others, and those that repeat another."""
-    size = Path(file.name).stat().st_size if file.seekable() else 0
+    size = os.fstat(file.fileno()).st_size if file.seekable() else 0
     while part := list(itertools.islice(rows, _AT_ONCE)):
         staging.put(row for row in part if isinstance(row, StagedRow))
         for row in part:
@@ -108,22 +113,27 @@ def import_file(
     rule = None if delete else code_rule(Settings.from_environment().code_pattern)
     with ExitStack() as stack:
         rejections = _Rejections(stack.enter_context(_written(errors, "csv", MORE)))
-        storage = stack.enter_context(opened_storage(create=not delete))
+        storage = stack.enter_context(opened_storage(create=not delete and not dry_run))
         staging = stack.enter_context(storage.staging())
         update = stack.enter_context(progress("Reading"))
-        _stage(file, read_rows(file, rule), staging, rejections, update)
+        try:
+            _stage(file, read_rows(file, rule), staging, rejections, update)
+        except InputError as error:
+            raise InputError(f"{file.name}: {error}") from None
+        # Even if a row is rejected, those that exist already are found and told.
+        undo = dry_run or bool(rejections.count and not keep_going)
+        if delete:
+            count = staging.remove(dry_run=undo)
+        else:
+            report = rejections.add_existing
+            count = staging.add(on_existing, report, keep_going=keep_going, dry_run=undo)
+    if rejections.count and not keep_going:
         count = 0
-        if keep_going or not rejections.count:
-            if delete:
-                count = staging.remove(dry_run=dry_run)
-            else:
-                report = rejections.add_existing
-                count = staging.add(on_existing, report, keep_going=keep_going, dry_run=dry_run)
-    if not dry_run:
+    if count and not dry_run:
         audit("delete" if delete else "create", count)
     done = f"{count} codes {'would be ' if dry_run else ''}{'removed' if delete else 'stored'}"
     if rejections.count:
-        raise InputError(f"{done}; {rejections.count} rows rejected, the first: {rejections.first}")
+        raise InputError(f"{done}; {rejections}")
     click.echo(done)
 
 
@@ -143,6 +153,8 @@ def export_file(file: Path, kind: str | None) -> None:
     kind = kind or _KINDS.get(file.suffix, "csv")
     with opened_storage() as storage, ExitStack() as stack:
         if str(file) == "-":
+            # Not as the shell would have it: a file of codes is the same everywhere.
+            cast(io.TextIOWrapper, sys.stdout).reconfigure(encoding="utf-8", newline="")
             writer: Writer | None = Writer(sys.stdout, kind)
         else:
             writer = stack.enter_context(_written(file, kind))

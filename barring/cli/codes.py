@@ -13,35 +13,32 @@ from barring.settings import Settings
 from barring.storage import StorageError
 from schemas import OWNER_ID, NewCode
 
-from .common import audit, json_option, opened_storage, show
+from .common import audit, json_option, one_line, opened_storage, show
 
 
-class _OwnerPart(click.ParamType[str]):
-    name = "id"
-
-    def convert(self, value: str, param: object, ctx: object) -> str:
-        if not OWNER_ID.holds(value):
-            raise click.BadParameter(OWNER_ID.message)
-        return value
+def _owner_id(value: str) -> str:
+    if not OWNER_ID.holds(value):
+        raise click.BadParameter(OWNER_ID.message)
+    return value
 
 
 def _owner(command: click.Command) -> click.Command:
     for name in ("user", "group", "tenant"):
-        command.params.insert(0, click.Argument([name], type=_OwnerPart()))
+        command.params.insert(0, click.Argument([name], type=_owner_id))
     return command
 
 
 def _code(code: str) -> str:
     """The code given, or read from standard input: arguments can be read by other users."""
-    return sys.stdin.readline().rstrip("\n") if code == "-" else code
+    return sys.stdin.buffer.readline().decode().rstrip("\r\n") if code == "-" else code
 
 
 def _print(codes: list[AuthorizationCode], as_json: bool) -> None:
     if as_json:
-        click.echo(orjson.dumps([code._asdict() for code in codes]).decode())
+        click.echo(orjson.dumps([code._asdict() for code in codes]))
     else:
         for code, description in codes:
-            click.echo(f"{code:<14}  {description}".rstrip())
+            click.echo(one_line(f"{code:<14}  {description}").rstrip())
 
 
 @_owner

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import orjson
@@ -20,15 +20,40 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 class Commands(click.Group):
-    """Commands whose expected errors are one line on standard error and exit status 1."""
+    """Commands whose expected errors are one line on standard error.
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command that was asked for."""
+    The exit status is 2 for a command that is put wrongly, 1 for any other error, and else 0.
+    """
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:
+        """Run the command that the arguments, by default the program's, ask for."""
+        status, message = 1, ""
         try:
-            return super().invoke(ctx)
+            options["standalone_mode"] = False
+            status = super().main(*args, **options) or 0
+        except click.ClickException as error:
+            status, message = error.exit_code, f"{error.format_message()} (see --help)"
+        except click.Abort:
+            message = "interrupted"
+        except OSError as error:
+            message = ": ".join(filter(None, (error.filename, error.strerror))) or str(error)
+        except UnicodeError:
+            message = "a text is not in this shell's encoding; try LC_ALL=C.UTF-8"
         except EXPECTED as error:
-            click.echo(f"barring: {error}", err=True)
-            sys.exit(1)
+            message = str(error)
+        if message:
+            click.echo(f"barring: {one_line(message)}", err=True)
+        sys.exit(status)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without arguments, help; arguments that are not text raise UnicodeError."""
+        "".join(args).encode()
+        return super().parse_args(ctx, args or ["--help"])
+
+
+def one_line(text: str) -> str:
+    """A text with a space for what would move the cursor of a terminal, or do worse."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 @contextmanager
@@ -66,8 +91,8 @@ def audit(operation: str, count: int, owner: Owner | None = None) -> None:
 def show(values: dict[str, Any], as_json: bool) -> None:
     """Print named values, as JSON or a line each."""
     if as_json:
-        click.echo(orjson.dumps(values).decode())
+        click.echo(orjson.dumps(values))
     else:
         width = max(map(len, values))
         for name, value in values.items():
-            click.echo(f"{name:<{width}}  {value}")
+            click.echo(one_line(f"{name:<{width}}  {value}").rstrip())

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from barring.access import MODES
 from barring.settings import Settings, set_variable
 
 from .common import json_option, show
@@ -47,13 +48,16 @@ def serve(**options: str | None) -> None:
 @click.command("check-config")
 @json_option
 def check_config(as_json: bool) -> None:
-    """Check the settings, and show those in force; secrets are masked.
+    """Check the settings, with the keys and secrets they name, and show those in force.
+
+    A secret is masked.
 
     \b
     Example:
       BARRING_WORKERS=4 barring check-config
     """
     settings = Settings.from_environment()
+    MODES[settings.auth](settings)
     values = {f"BARRING_{f.name.upper()}": getattr(settings, f.name) for f in fields(Settings)}
     for name in _SECRET:
         variable = f"BARRING_{name.upper()}"

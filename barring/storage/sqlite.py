@@ -132,6 +132,8 @@ class SQLiteStorage(Storage):
 
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         rows = [(*owner, code) for code in codes]
+        with self._translated():
+            self._database()  # Where there is none, no lock of it is made either.
         return self._turns.write(
             lambda database: int(database.conn.executemany(_REMOVE, rows).rowcount),
             self.on_lock_wait,
@@ -171,7 +173,7 @@ class SQLiteStorage(Storage):
             try:
                 yield SQLiteStaging(database, self._alone)
             finally:
-                database.execute("DROP TABLE IF EXISTS temp.staged")
+                self.close()  # And with it what was staged.
 
     def exists(self) -> bool:
         return self.path.exists()

@@ -1,39 +1,60 @@
-"""Rows of a file gathered in a temporary table of SQLite, beside the codes."""
+"""Rows of a file gathered in a file of SQLite's beside the codes, which has no name."""
 
+import contextlib
+import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 
+import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from .base import Existing, StagedRow, Staging
 
+# Nothing in the file need outlive the process; 16 MB spare it most of its reads and writes.
+_PRAGMAS = (
+    "journal_mode = OFF",
+    "synchronous = OFF",
+    "locking_mode = EXCLUSIVE",
+    "cache_size = -16000",
+)
+# What is read back is ordered by the keys of these tables: SQLite as it is packaged for Python
+# (with SQLITE_TEMP_STORE=3) sorts in memory, and keeps its own temporary tables there.
 _CREATE = """
-    CREATE TABLE temp.staged (
+    CREATE TABLE staging.staged (
+        line INTEGER, tenant_id TEXT, group_id TEXT, user_id TEXT, code TEXT, description TEXT,
+        PRIMARY KEY (tenant_id, group_id, user_id, code)
+    ) WITHOUT ROWID;
+    CREATE TABLE staging.repeated (
         line INTEGER PRIMARY KEY,
         tenant_id TEXT, group_id TEXT, user_id TEXT, code TEXT, description TEXT
     )"""
-_INDEX = "CREATE INDEX temp.staged_key ON staged (tenant_id, group_id, user_id, code, line)"
-_REPEATED = """
-    SELECT line FROM (
-        SELECT line, row_number() OVER (
-            PARTITION BY tenant_id, group_id, user_id, code ORDER BY line
-        ) AS turn FROM temp.staged
-    ) WHERE turn > 1"""
+_PUT = "INSERT OR IGNORE INTO staging.staged VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_REPEATED = """
+    INSERT INTO staging.repeated SELECT ?1, ?2, ?3, ?4, ?5, ?6
+    FROM staging.staged WHERE (tenant_id, group_id, user_id, code) = (?2, ?3, ?4, ?5)
+    AND line < ?1"""
 _EXISTING = """
-    SELECT staged.* FROM temp.staged AS staged
-    JOIN authorization_codes USING (tenant_id, group_id, user_id, code) ORDER BY line"""
+    SELECT staged.* FROM staging.staged CROSS JOIN authorization_codes
+    USING (tenant_id, group_id, user_id, code)"""
 _ADD = """
     INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
-    SELECT tenant_id, group_id, user_id, code, description FROM temp.staged
+    SELECT tenant_id, group_id, user_id, code, description FROM staging.staged
     WHERE true ORDER BY tenant_id, group_id, user_id, code
     ON CONFLICT (tenant_id, group_id, user_id, code) """
+# A statement a row: one for all would gather the keys in memory first.
 _REMOVE = """
-    DELETE FROM authorization_codes WHERE (tenant_id, group_id, user_id, code) IN (
-        SELECT tenant_id, group_id, user_id, code FROM temp.staged)"""
+    DELETE FROM authorization_codes
+    WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
+_KEYS = "SELECT tenant_id, group_id, user_id, code FROM staging.staged"
 
 
 class SQLiteStaging(Staging):
-    """A temporary table: in memory while it is small, else in a file that nobody else can open."""
+    """Tables in an attached file. It has lost its name, so that even a killed process leaves none.
+
+    Memory stays the same however many rows there are; the disk of the codes needs room for them.
+    """
 
     def __init__(
         self, database: Database, transaction: Callable[..., AbstractContextManager[Database]]
@@ -41,23 +62,29 @@ class SQLiteStaging(Staging):
         """`transaction` begins a write of the storage whose connection `database` is."""
         self._database = database
         self._transaction = transaction
-        database.execute("PRAGMA temp_store = FILE")
-        database.execute(_CREATE)
+        with contextlib.suppress(sqlite3.OperationalError):
+            database.execute("DETACH staging")  # An earlier one's.
+        main = database.execute("PRAGMA database_list").fetchone()[2]
+        descriptor, name = tempfile.mkstemp(dir=Path(main).parent)
+        os.close(descriptor)
+        try:
+            database.execute("ATTACH ? AS staging", (name,))
+        finally:
+            os.unlink(name)
+        for pragma in _PRAGMAS:
+            database.execute(f"PRAGMA staging.{pragma}")
+        database.conn.executescript(_CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
-        self._database.execute("BEGIN")
-        self._database.conn.executemany("INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?)", rows)
-        self._database.execute("COMMIT")
+        rows = list(rows)
+        with self._database.atomic() as database:
+            if database.conn.executemany(_PUT, rows).rowcount < len(rows):
+                database.conn.executemany(_PUT_REPEATED, rows)
 
     def take_repeated(self) -> Iterator[StagedRow]:
-        self._database.execute(_INDEX)
-        self._database.execute(f"CREATE TABLE temp.repeated AS {_REPEATED}")
-        rows = "SELECT * FROM temp.staged WHERE line IN (SELECT line FROM temp.repeated)"
-        yield from map(StagedRow._make, self._database.execute(f"{rows} ORDER BY line"))
-        self._database.execute(
-            "DELETE FROM temp.staged WHERE line IN (SELECT line FROM temp.repeated)"
-        )
-        self._database.execute("DROP TABLE temp.repeated")
+        rows = self._database.execute("SELECT * FROM staging.repeated ORDER BY line")
+        yield from map(StagedRow._make, rows)
+        self._database.execute("DELETE FROM staging.repeated")
 
     def add(
         self,
@@ -81,4 +108,5 @@ class SQLiteStaging(Staging):
 
     def remove(self, *, dry_run: bool = False) -> int:
         with self._transaction(keep=not dry_run) as database:
-            return int(database.execute(_REMOVE).rowcount)
+            keys = database.execute(_KEYS)
+            return int(database.conn.executemany(_REMOVE, keys).rowcount)

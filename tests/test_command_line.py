@@ -1,0 +1,252 @@
+"""The command line: codes at a shell, the server's options, help, and how errors are told."""
+
+import json
+import signal
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from barring import __version__
+from barring.cli import main
+from barring.settings import Settings
+from barring.storage.sqlite import SQLiteStorage
+from tests.command import BARRING, barring, failure, logged, succeed
+from tests.service import ROOT, codes_path, environment, running
+from tests.storage_contract import OWNER
+
+ANNA = ("acme", "sales", "anna")
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def test_codes_of_a_user(tmp_path: Path) -> None:
+    """What is added is listed, by code, and shown, until it is removed."""
+    succeed(tmp_path, "add", *ANNA, "4711", "Night shift, é😀")
+    succeed(tmp_path, "add", *ANNA, "0815")
+    assert succeed(tmp_path, "list", *ANNA) == "0815\n4711            Night shift, é😀\n"
+    assert succeed(tmp_path, "show", *ANNA, "0815") == "code         0815\ndescription\n"
+    assert succeed(tmp_path, "list", "acme", "sales", "another") == ""
+    assert succeed(tmp_path, "remove", *ANNA, "4711", "9999", "4711") == "1 removed\n"
+    assert succeed(tmp_path, "list", *ANNA) == "0815\n"
+
+
+def test_codes_as_json(tmp_path: Path) -> None:
+    """With --json the output is data, as the API has it."""
+    assert succeed(tmp_path, "add", *ANNA, "01", 'a\n"b"\x1b[2J\\') == ""
+    code = {"code": "01", "description": 'a\n"b"\x1b[2J\\'}
+    assert json.loads(succeed(tmp_path, "list", *ANNA, "--json")) == [code]
+    assert json.loads(succeed(tmp_path, "show", *ANNA, "01", "--json")) == code
+    assert json.loads(succeed(tmp_path, "list", "a", "b", "c", "--json")) == []
+
+
+def test_terminal_gets_no_control_character(tmp_path: Path) -> None:
+    """A description from elsewhere can neither break a list's lines nor steer a terminal."""
+    succeed(tmp_path, "add", *ANNA, "01", "a\nb\x1b[2J\u202ec")
+    assert succeed(tmp_path, "list", *ANNA) == "01              a b [2J c\n"
+    assert succeed(tmp_path, "show", *ANNA, "01") == "code         01\ndescription  a b [2J c\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "", "\nmore\n"])
+def test_code_from_standard_input(tmp_path: Path, end: str) -> None:
+    """For - the code is a line of standard input, where no other user of the machine sees it."""
+    succeed(tmp_path, "add", *ANNA, "-", "Night shift", stdin=f"4711{end}")
+    assert "4711" in succeed(tmp_path, "show", *ANNA, "-", stdin=f"4711{end}")
+    assert succeed(tmp_path, "remove", *ANNA, "-", "-", stdin="4711\n0815\n") == "1 removed\n"
+    assert "code: " in failure(tmp_path, "add", *ANNA, "-", stdin="")
+
+
+def test_code_that_looks_like_an_option(tmp_path: Path) -> None:
+    """After -- a code may begin with a hyphen."""
+    assert "No such option" in failure(tmp_path, "add", *ANNA, "-5", status=2)
+    succeed(tmp_path, "add", "--", *ANNA, "-5", "--")
+    assert succeed(tmp_path, "list", *ANNA).split() == ["-5", "--"]
+    assert succeed(tmp_path, "remove", *ANNA, "--", "-5") == "1 removed\n"
+
+
+def test_writes_are_logged_without_codes(tmp_path: Path) -> None:
+    """Each write leaves a line for the audit, as the service's do, that holds no code."""
+    owner = dict(zip(("tenant", "group", "user"), ANNA, strict=True))
+    for operation, *arguments in (("create", "add"), ("delete", "remove")):
+        done = barring(tmp_path, *arguments, *ANNA, "s3cret")
+        (line,) = (line for line in logged(done) if line["event"] == "audit")
+        values = {"role": "operator", "owner": owner, "operation": operation, "count": 1}
+        assert values.items() <= line.items()
+        assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ((*ANNA, "1"), "code: Must have 2 to 14"),
+        ((*ANNA, "0 1"), "code: Must have 2 to 14"),
+        ((*ANNA, "012345678901234"), "code: Must have 2 to 14"),
+        ((*ANNA, "é1"), "code: Must have 2 to 14"),
+        ((*ANNA, "02", "x" * 81), "description: Must have at most 80"),
+        ((*ANNA, "01"), "exist already"),
+    ],
+)
+def test_add_refuses_what_the_api_refuses(
+    tmp_path: Path, arguments: tuple[str, ...], fault: str
+) -> None:
+    """A code or description that breaks a rule, and a code that exists, change nothing."""
+    succeed(tmp_path, "add", *ANNA, "01", "old")
+    assert fault in failure(tmp_path, "add", *arguments)
+    assert succeed(tmp_path, "list", *ANNA) == "01              old\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("list", ""), ("add", ".."), ("show", "a/b"), ("remove", "a\nb"), ("add", "x" * 162)],
+)
+def test_owner_is_checked(tmp_path: Path, command: str, name: str) -> None:
+    """What no path of the API can name is no tenant, group or user here either."""
+    code = [] if command == "list" else ["01"]
+    message = failure(tmp_path, command, "acme", name, "anna", *code, status=2)
+    assert "Invalid value for 'GROUP': Must have 1 to 161 characters" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_code_pattern_of_the_operator_binds(tmp_path: Path) -> None:
+    """BARRING_CODE_PATTERN is the rule at a shell too; what it forbids can still be removed."""
+    succeed(tmp_path, "add", *ANNA, "ab")
+    assert "[0-9]+" in failure(tmp_path, "add", *ANNA, "cd", BARRING_CODE_PATTERN="[0-9]+")
+    removed = succeed(tmp_path, "remove", *ANNA, "ab", BARRING_CODE_PATTERN="[0-9]+")
+    assert removed == "1 removed\n"
+
+
+@pytest.mark.parametrize("command", ["list", "show", "remove"])
+def test_reading_makes_no_database(tmp_path: Path, command: str) -> None:
+    """Where there is no database, only `add` and `import` make one."""
+    code = [] if command == "list" else ["01"]
+    assert "codes.sqlite3: cannot be opened" in failure(tmp_path, command, *ANNA, *code)
+    assert list(tmp_path.iterdir()) == []
+    succeed(tmp_path, "add", *ANNA, "01")
+    assert "no such code" in failure(tmp_path, "show", *ANNA, "02")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["lost"], 2, "No such command 'lost'."),
+        (["--lost"], 2, "No such option '--lost'. (see --help)"),
+        (["list", "acme"], 2, "Missing argument 'GROUP'."),
+        (["list", *ANNA, "more\nlines"], 2, "unexpected extra argument (more lines)"),
+        (["remove", *ANNA], 2, "Missing argument 'CODES...'."),
+        (["import", "nowhere"], 2, "'nowhere': No such file or directory"),
+        (["import", "/"], 2, "'/': Is a directory"),
+        (["list", "\udcff", "b", "c"], 1, "encoding"),
+        (["show", *ANNA, "\udcff"], 1, "encoding"),
+        (["add", *ANNA, "12", "\udcff"], 1, "encoding"),
+    ],
+)
+def test_errors_are_one_line(
+    tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
+    """A mistake in a command is one line on standard error that says what it was."""
+    succeed(tmp_path, "add", *ANNA, "01")
+    assert message in failure(tmp_path, *arguments, status=status)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("WORKERS", "many"), ("DATABASE_URL", "mysql://x"), ("CODE_PATTERN", "["), ("AUTH", "none")],
+)
+def test_wrong_setting_is_named(tmp_path: Path, variable: str, value: str) -> None:
+    """Every command says which variable of the environment is wrong, in one line."""
+    for command in (["check-config"], ["serve"], ["list", *ANNA]):
+        setting = {f"BARRING_{variable}": value}
+        assert f"BARRING_{variable}: " in failure(tmp_path, *command, **setting)
+
+
+def test_interrupted_command_says_so(tmp_path: Path) -> None:
+    """Ctrl-C ends a command in one line, and leaves nothing half done."""
+    with subprocess.Popen(
+        [*BARRING, "import", "-"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"tenant,group,user,code\na,b,c,01\n" * 10_000)
+        process.stdin.flush()
+        process.stderr.readline()  # The database is created.
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read().strip() == b"barring: interrupted"
+        assert process.wait(timeout=20) == 1
+    assert SQLiteStorage(str(tmp_path / "codes.sqlite3")).count() == 0
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    """Each command says in --help what it does, and shows it."""
+    text = succeed(tmp_path, command, "--help")
+    assert text.startswith(f"Usage: barring {command} ")
+    _, _, examples = text.partition("Example")
+    assert f"barring {command}" in examples.partition("Options:")[0]
+    assert succeed(tmp_path, command, "-h") == text
+
+
+def test_barring_explains_itself(tmp_path: Path) -> None:
+    """Without arguments barring lists its commands; --version tells the one version."""
+    text = succeed(tmp_path)
+    assert text == succeed(tmp_path, "--help")
+    assert all(f"\n  {name} " in text for name in main.commands)
+    assert succeed(tmp_path, "--version") == f"barring, version {__version__}\n"
+
+
+def test_check_config_masks_secrets(tmp_path: Path) -> None:
+    """The settings in force are shown, the defaults among them; a secret is only said to be set."""
+    gateway = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": SECRET}
+    text = succeed(tmp_path, "check-config", BARRING_WORKERS="4", **gateway)
+    shown = {name: value for name, *value in map(str.split, text.splitlines())}
+    assert list(shown) == [f"BARRING_{field.name.upper()}" for field in fields(Settings)]
+    assert (shown["BARRING_WORKERS"], shown["BARRING_THREADS"]) == (["4"], ["256"])
+    assert shown["BARRING_GATEWAY_SECRET"] == ["(set)"]
+    assert SECRET not in text
+    values = json.loads(succeed(tmp_path, "check-config", "--json", **gateway))
+    assert values["BARRING_GATEWAY_SECRET"] == "(set)"
+    assert values["BARRING_WORKERS"] == 2
+    values = json.loads(succeed(tmp_path, "check-config", "--json"))
+    assert values["BARRING_GATEWAY_SECRET"] == ""
+
+
+def test_check_config_asks_the_mode(tmp_path: Path) -> None:
+    """A mode that lacks its secret or key is told before the service is started."""
+    assert "BARRING_GATEWAY_SECRET" in failure(tmp_path, "check-config", BARRING_AUTH="gateway")
+    assert "BARRING_JWT_" in failure(tmp_path, "check-config", BARRING_AUTH="jwt")
+    short = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": "hunter2"}
+    assert "hunter2" not in failure(tmp_path, "check-config", **short)
+
+
+def test_serve_options_go_before_the_environment(tmp_path: Path) -> None:
+    """Each option of `serve` wins over the variable that it mirrors; the others stay in force."""
+    options = ["--bind", "127.0.0.1:0", "--workers", "1", "--code-pattern", "[0-9]+"]
+    settings = {
+        "BARRING_BIND": "nonsense",
+        "BARRING_WORKERS": "3",
+        "BARRING_MAX_BODY_BYTES": "1024",
+    }
+    command = [*BARRING, "serve", *options]
+    settings["PYTHONPATH"] = str(ROOT)  # A command is started away from the checkout.
+    with running(tmp_path, command=command, **settings) as service, service.client() as client:
+        assert client.post(codes_path(), json={"code": "ab"}).status_code == 400
+        assert client.post(codes_path(), json={"code": "12"}).status_code == 201
+        assert client.post(codes_path(), json={"code": "3" * 2000}).status_code == 413
+        workers = [line for line in service.log() if "Booting worker" in line.get("message", "")]
+        assert len(workers) == 1
+    assert SQLiteStorage(str(service.database)).list(
+        OWNER._replace(tenant="footenant", group="foogroup", user="foouser")
+    ) == [("12", "")]
+
+
+def test_serve_mirrors_every_setting(tmp_path: Path) -> None:
+    """There is an option for each setting but the secret: arguments can be read by others."""
+    text = succeed(tmp_path, "serve", "--help")
+    for field in fields(Settings):
+        option = f"--{field.name.replace('_', '-')} "
+        assert (option in text) is (field.name != "gateway_secret"), option
+    assert "BARRING_WORKERS: " in failure(tmp_path, "serve", "--workers", "0")
+    assert "secret" in failure(tmp_path, "serve", "--auth", "gateway")

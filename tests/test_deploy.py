@@ -1,0 +1,101 @@
+"""What deploy/ holds, as far as a test can try it; nginx.conf has test_nginx.py for itself."""
+
+import re
+import socket
+import subprocess
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from barring.settings import Settings
+from tests.service import ROOT, running
+from tests.tools import needs
+
+DEPLOY = ROOT / "deploy"
+UNIT = DEPLOY / "barring.service"
+VARIABLES = {f"BARRING_{field.name.upper()}": str(field.default) for field in fields(Settings)}
+
+
+def test_environment_file_names_every_setting_with_its_default() -> None:
+    """barring.env shows each variable once, with its default and a comment before it."""
+    text = (DEPLOY / "barring.env").read_text()
+    lines = re.findall(r"(?<=\n)# .+\n#(BARRING_\w+)=(.*)\n", text)
+    defaults = VARIABLES | {
+        "BARRING_METRICS": "false",
+        "BARRING_DATABASE_URL": "sqlite:///data/barring.sqlite3",
+    }
+    assert lines == list(defaults.items())
+    assert len(lines) == len(re.findall(r"^#?\w+=", text, re.M))
+
+
+@pytest.mark.parametrize("file", ["barring.service", "Dockerfile"])
+def test_what_is_set_is_a_setting(file: str) -> None:
+    """No file sets a variable that the service does not know."""
+    named = set(re.findall(r"BARRING_[A-Z_]+(?==)", (DEPLOY / file).read_text()))
+    assert {"BARRING_DATABASE_URL", "BARRING_AUTH"} <= named <= VARIABLES.keys()
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a program that this machine has."""
+    copy = tmp_path / "barring.service"
+    copy.write_text(UNIT.read_text().replace("/usr/local/bin/barring", "/bin/true"))
+    assert "/bin/true serve" in copy.read_text()
+    return copy
+
+
+def test_systemd_understands_the_unit(unit: Path) -> None:
+    """systemd finds no fault with the unit, and nothing to warn of."""
+    command = [needs("systemd-analyze"), "verify", "--man=no", unit]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_unit_is_hardened(unit: Path) -> None:
+    """systemd rates what the unit leaves open at 2.0 of 10 at most; without measures it is 9.6."""
+    command = [needs("systemd-analyze"), "security", "--offline=true", "--threshold=20", unit]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_service_tells_systemd_when_it_listens(tmp_path: Path) -> None:
+    """It sends READY=1 to the socket of Type=notify: whoever is started after it can connect."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(address))
+        told.settimeout(20)
+        with running(tmp_path, NOTIFY_SOCKET=str(address)):
+            assert b"READY=1" in told.recv(1000).splitlines()
+
+
+def test_unit_waits_for_requests_in_hand() -> None:
+    """systemd kills later than the server itself gives up on a request: after 30 seconds."""
+    seconds = re.search(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.M)
+    assert seconds
+    assert int(seconds[1]) > 30
+
+
+def test_service_stops_at_once_while_its_workers_still_start(tmp_path: Path) -> None:
+    """SIGTERM is not lost on a worker that cannot obey yet: it ends as soon as it can."""
+    slow = tmp_path / "slow.conf.py"
+    slow.write_text(
+        f"exec(open('{ROOT / 'gunicorn.conf.py'}').read())\n"
+        "import time\ndef post_fork(server, worker): time.sleep(1)\n"
+    )
+    with running(tmp_path, "--config", str(slow)) as service:
+        start = time.monotonic()
+        service.process.terminate()
+        service.process.wait(timeout=40)
+    assert time.monotonic() - start < 10
+
+
+def test_dockerfile_copies_what_is_there() -> None:
+    """Every file that the Dockerfile copies exists, and it is marked as untested."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert text.startswith("# UNTESTED")
+    copied = re.findall(r"^COPY (?!--)(.+) \S+$", text, re.M)
+    for name in " ".join(copied).split():
+        assert (ROOT / name).exists(), name
+    assert "python:3.11-slim" in text

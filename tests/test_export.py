@@ -1,0 +1,189 @@
+"""`barring export`: every code, in a file that imports back to the same."""
+
+import csv
+import io
+import json
+import os
+import stat
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from barring.bulk import COLUMNS, Writer, read_rows
+from barring.domain import Owner
+from barring.storage import StagedRow
+from barring.storage.sqlite import SQLiteStorage
+from schemas import CODE_PATTERN, code_rule
+from tests.command import BARRING, failure, succeed
+from tests.service import ROOT, environment
+
+ROWS = [
+    ("acme", "sales", "anna", "007", ""),
+    ("acme", "sales", "anna", "0815", 'commas, semicolons; and "quotes"'),
+    ("acme", "sales", "anna", "4711", "tab\tLF\nCR\rCRLF\r\nend\n"),
+    ("acme", "sales", "anna", "99", "\r"),
+    ("acme", "sales", "zoë@example.com", "*1#", "é😀\u2028\x85\x1c\ufeff"),
+    ("acme", "\ufeff;s,a\"l'es ", " ", "-_.", " spaces "),
+    ("{", "[", '"', "1E5", '=HYPERLINK("x")'),
+    ("😀", "1", "01", "00", "x" * 80),
+]
+KINDS = {"csv": "export.csv", "tsv": "export.tsv", "ndjson": "export.ndjson"}
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> SQLiteStorage:
+    """A database of codes that are hard to write."""
+    storage = SQLiteStorage(str(tmp_path / "codes.sqlite3"))
+    storage.prepare()
+    for *owner, code, description in ROWS:
+        storage.add(Owner(*owner), [(code, description)])
+    storage.close()
+    return storage
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_export_imports_back_to_the_same_bytes(
+    tmp_path: Path, storage: SQLiteStorage, kind: str
+) -> None:
+    """Exported, imported elsewhere and exported again, the codes are the same byte for byte."""
+    first, second = tmp_path / KINDS[kind], tmp_path / f"again-{KINDS[kind]}"
+    other = tmp_path / "other"
+    other.mkdir()
+    assert succeed(tmp_path, "export", str(first)) == ""
+    succeed(other, "import", str(first))
+    succeed(other, "export", str(second))
+    assert second.read_bytes() == first.read_bytes()
+    with closing(SQLiteStorage(str(other / "codes.sqlite3"))) as imported:
+        assert list(imported.export()) == ROWS
+
+
+def test_formats_are_what_they_are_called(tmp_path: Path, storage: SQLiteStorage) -> None:
+    """Any reader of CSV, of tab-separated values and of JSON a line reads what was stored."""
+    for file in KINDS.values():
+        succeed(tmp_path, "export", str(tmp_path / file))
+    for file, delimiter in (("export.csv", ","), ("export.tsv", "\t")):
+        with (tmp_path / file).open(encoding="utf-8", newline="") as stream:
+            header, *rows = csv.reader(stream, delimiter=delimiter)
+        assert header == list(COLUMNS)
+        assert [tuple(row) for row in rows] == ROWS
+    lines = (tmp_path / "export.ndjson").read_text(encoding="utf-8").split("\n")
+    assert [tuple(json.loads(line).values()) for line in lines[:-1]] == ROWS
+    assert list(json.loads(lines[0])) == list(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [([], "csv"), (["-"], "csv"), (["--format", "ndjson"], "ndjson"), (["--format", "tsv"], "tsv")],
+)
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C", "POSIX"])
+def test_stream_is_the_same_as_a_file(
+    tmp_path: Path, storage: SQLiteStorage, arguments: list[str], kind: str, locale: str
+) -> None:
+    """Without a file the same bytes come on standard output, whatever the shell's encoding."""
+    succeed(tmp_path, "export", str(tmp_path / KINDS[kind]))
+    done = subprocess.run(
+        [*BARRING, "export", *arguments],
+        cwd=ROOT,
+        env=environment(tmp_path, LC_ALL=locale, PYTHONIOENCODING="ascii"),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stderr == b""
+    assert done.stdout == (tmp_path / KINDS[kind]).read_bytes()
+
+
+def test_export_is_its_owners_alone(tmp_path: Path, storage: SQLiteStorage) -> None:
+    """The file is 0600, even where an older one was not; the option goes before the name."""
+    file = tmp_path / "export.csv"
+    file.write_text("older")
+    file.chmod(0o644)
+    succeed(tmp_path, "export", "--format", "ndjson", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text().startswith('{"tenant"')
+    (tmp_path / "link.csv").symlink_to(file)
+    succeed(tmp_path, "export", str(tmp_path / "link.csv"))
+    assert (tmp_path / "link.csv").is_symlink()
+    assert file.read_text().startswith("tenant,")
+
+
+def test_empty_database_exports_a_header(tmp_path: Path) -> None:
+    """Where no code is, a table is its header, and JSON a line is nothing."""
+    with closing(SQLiteStorage(str(tmp_path / "codes.sqlite3"))) as storage:
+        storage.prepare()
+    assert succeed(tmp_path, "export") == "tenant,group,user,code,description\n"
+    assert succeed(tmp_path, "export", "--format", "ndjson") == ""
+
+
+def test_export_appears_whole_or_not_at_all(tmp_path: Path, storage: SQLiteStorage) -> None:
+    """An export that fails leaves the older file, and nothing beside it."""
+    file = tmp_path / "export.csv"
+    succeed(tmp_path, "export", str(file))
+    before = file.read_bytes()
+    nowhere = tmp_path / "nowhere" / "export.csv"
+    assert f"{nowhere}: No such file" in failure(tmp_path, "export", str(nowhere))
+    assert "not a regular file" in failure(tmp_path, "export", "/dev/null")
+    assert "is a directory" in failure(tmp_path, "export", str(tmp_path), status=2)
+    storage.path.write_bytes(b"damaged" * 1_000)
+    assert "codes.sqlite3: is not a SQLite database" in failure(tmp_path, "export", str(file))
+    assert file.read_bytes() == before
+    storage.path.unlink()
+    assert "cannot be opened" in failure(tmp_path, "export", str(file))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left - {"codes.sqlite3-lock"} == {"export.csv"}
+
+
+def test_full_disk_is_told(tmp_path: Path, storage: SQLiteStorage) -> None:
+    """A stream that takes no more ends the export in one line."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*BARRING, "export"],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"barring: No space left on device\n"
+
+
+def test_reader_that_has_enough_ends_the_export(tmp_path: Path, storage: SQLiteStorage) -> None:
+    """When whoever reads the stream goes away, the export ends without a word."""
+    storage.add(Owner("a", "b", "c"), [(f"{number:06}", "x" * 80) for number in range(20_000)])
+    storage.close()
+    with subprocess.Popen(
+        [*BARRING, "export"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert os.read(process.stdout.fileno(), 6) == b"tenant"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=20) == 1
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=80)
+telling = st.text(",;\t\"'\r\n\\ é😀[{\ufeff\x85\u2028", max_size=80)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.one_of(texts, telling), max_size=5), st.sampled_from(list(KINDS)))
+def test_any_description_comes_back(descriptions: list[str], kind: str) -> None:
+    """Whatever a description holds, what is written of it is read as the same."""
+    rows = [("a", "b", "c", f"{n:02}", text) for n, text in enumerate(descriptions)]
+    stream = io.StringIO(newline="")
+    writer = Writer(stream, kind)
+    for row in rows:
+        writer.write(row)
+    content = io.BytesIO(stream.getvalue().encode())
+    read = [row for row in read_rows(content, code_rule(CODE_PATTERN))] if descriptions else []
+    assert all(isinstance(row, StagedRow) for row in read)
+    assert [tuple(row)[1:] for row in read] == rows
