@@ -41,7 +41,8 @@ class Service:
 
     def log(self) -> list[dict[str, Any]]:
         """Every line logged so far."""
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
+        # Not splitlines: an owner's name may hold a separator that JSON leaves as it is.
+        return [json.loads(line) for line in self.log_file.read_text().split("\n") if line]
 
     def logged(self, **values: Any) -> list[dict[str, Any]]:
         """The lines that hold these values."""
