@@ -134,7 +134,10 @@ class Storage(ABC):
 
     @abstractmethod
     def check_ready(self) -> None:
-        """Read, and take the right to write and give it back. Cheap."""
+        """Read, and once a second at most write what changes nothing.
+
+        Raises StorageUnavailable where either fails.
+        """
 
     @abstractmethod
     def vacuum(self) -> None:
