@@ -81,8 +81,8 @@ class _Answers(BasePlugin):
             example: dict[str, Any] = {
                 "code": int(status),
                 "status": HTTPStatus(int(status)).phrase,
+                "message": description,
             }
-            example["message"] = description
             if status == "400":
                 example["errors"] = _FAULTS
             error = {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}

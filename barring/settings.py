@@ -95,7 +95,7 @@ class Settings:
             settings = cls(**_Variables().load(environ))
         except ValidationError as error:
             raise SettingsError(_one_line(cast(dict[str, list[str]], error.messages))) from error
-        known = {f"BARRING_{field}" for field in map(str.upper, cls.__dataclass_fields__)}
+        known = {variable(field) for field in cls.__dataclass_fields__}
         for name in sorted(environ):
             if name.startswith("BARRING_") and name not in known:
                 logs.emit("warning", message=f"{name}: there is no such setting; it is ignored")
@@ -121,9 +121,14 @@ class Settings:
         return secrets
 
 
+def variable(field: str) -> str:
+    """The name of the environment variable that sets a field."""
+    return f"BARRING_{field.upper()}"
+
+
 def set_variable(field: str, value: str) -> None:
     """Let the environment of this process and of those it starts say `value` for a setting."""
-    os.environ[f"BARRING_{field.upper()}"] = value
+    os.environ[variable(field)] = value
 
 
 @lru_cache
@@ -210,4 +215,4 @@ class _Variables(Schema):
     max_body_bytes = fields.Integer(validate=validate.Range(min=1024))
 
     def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        field_obj.data_key = f"BARRING_{field_name.upper()}"
+        field_obj.data_key = variable(field_name)

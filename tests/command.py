@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,32 @@ def barring(
     )
 
 
-def succeed(folder: Path, *arguments: str, stdin: str = "", **settings: str) -> str:
-    """The output of a command that must succeed; on standard error there is the log alone."""
+def succeed(
+    folder: Path,
+    *arguments: str,
+    stdin: str = "",
+    events: Collection[str] = ("audit", "database_created"),
+    **settings: str,
+) -> str:
+    """The output of a command that must succeed; on standard error are these events at most."""
     done = barring(folder, *arguments, stdin=stdin, **settings)
     assert done.returncode == 0, done.stderr
-    assert {line["event"] for line in logged(done)} <= {"audit", "database_created"}
+    assert {line["event"] for line in logged(done)} <= {*events}
     return done.stdout
 
 
 def failure(
-    folder: Path, *arguments: str, status: int = 1, stdin: str = "", **settings: str
+    folder: Path,
+    *arguments: str,
+    status: int = 1,
+    stdin: str = "",
+    events: Collection[str] = ("database_created",),
+    **settings: str,
 ) -> str:
-    """The one line on standard error of a command that must fail and do nothing."""
+    """The one line on standard error, these events aside, of a command that must do nothing."""
     done = barring(folder, *arguments, stdin=stdin, **settings)
-    errors = [line for line in done.stderr.splitlines() if "database_created" not in line]
+    lines = done.stderr.splitlines()
+    errors = [line for line in lines if not any(event in line for event in events)]
     assert (done.returncode, done.stdout, len(errors)) == (status, "", 1), done.stderr
     assert errors[0].startswith("barring: ")
     return errors[0]

@@ -2,14 +2,19 @@
 
 import stat
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from barring.storage.sqlite import SQLiteStorage
-from tests.command import barring
+from tests import command
 from tests.service import codes_path, environment, running
 from tests.storage_contract import OWNER
+
+# On a database that is there these commands log nothing.
+failure = partial(command.failure, events=())
+succeed = partial(command.succeed, events=())
 
 FILES = ["backup", "codes.sqlite3", "codes.sqlite3-lock"]
 
@@ -22,23 +27,6 @@ def storage(tmp_path: Path) -> SQLiteStorage:
     storage.add(OWNER, [(f"{number:05}", "x" * 80) for number in range(5_000)])
     storage.close()
     return storage
-
-
-def failure(folder: Path, *arguments: str) -> str:
-    """The one line on standard error of a command that must fail."""
-    done = barring(folder, *arguments)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.startswith("barring: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
-
-
-def succeed(folder: Path, *arguments: str) -> str:
-    """The output of a command that must succeed, in silence on standard error."""
-    done = barring(folder, *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def test_backup_restores_what_was_there(tmp_path: Path, storage: SQLiteStorage) -> None:

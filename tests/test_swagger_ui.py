@@ -1,11 +1,9 @@
 """Swagger UI in a real browser: what its user sees, and what it asks of the network."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,6 +18,7 @@ from selenium.webdriver.support.expected_conditions import element_to_be_clickab
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from tests.service import GROUP_ADMIN, Service, codes_path
+from tests.tools import needs
 
 OTHER_HOST = "barring.test"
 """A name for this machine that is not a loopback one."""
@@ -121,19 +120,12 @@ def _block(operation: str) -> str:
     return f"[id^=operations-][id$=-{operation}]"
 
 
-def _cannot(reason: str) -> NoReturn:
-    if "CI" in os.environ:
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
     """A browser of its own, that has asked for nothing yet."""
-    browsers = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
     options = webdriver.ChromeOptions()
-    options.binary_location = next(browsers, "") or _cannot("there is no Chromium")
-    driver = shutil.which("chromedriver") or _cannot("there is no chromedriver")
+    options.binary_location = needs("chromium", "chromium-browser", "google-chrome")
+    driver = needs("chromedriver")
     for option in (*OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"):
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})

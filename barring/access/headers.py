@@ -3,7 +3,6 @@
 import hmac
 import re
 from functools import lru_cache
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import request
@@ -11,7 +10,7 @@ from flask import request
 from barring.settings import Settings, SettingsError, is_loopback
 
 from .caller import ROLES, TITLES, Caller, Role
-from .mode import Mode, refuse
+from .mode import Mode, refuse, require_scope
 
 CHALLENGE = 'Role realm="barring"'
 SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
@@ -20,19 +19,21 @@ SCOPE_HEADERS = ("X-Tenant-Id", "X-Group-Id", "X-User-Id")
 _PROXY = re.compile(r"HTTP_(X_FORWARDED_.*|FORWARDED|VIA)\Z")
 """The variables, of the server's, that hold what a proxy says of itself."""
 
-_ROLE_SCHEME = {
-    "type": "apiKey",
-    "in": "header",
-    "name": "X-Role",
-    "description": f"One of: {TITLES}. What binds the role is said by the headers "
-    f"{', '.join(SCOPE_HEADERS)}.",
-}
+
+def _scheme(header: str, words: str) -> dict[str, str]:
+    return {"type": "apiKey", "in": "header", "name": header, "description": words}
+
+
+_CALLER = _scheme(
+    "X-Role",
+    f"One of: {TITLES}. What binds the role is said by the headers {', '.join(SCOPE_HEADERS)}.",
+)
 
 
 class Local(Mode):
     """Believes clients on the same machine."""
 
-    security_schemes = {"caller": _ROLE_SCHEME}  # noqa: RUF012
+    security_schemes = {"caller": _CALLER}  # noqa: RUF012
 
     def caller(self) -> Caller:
         if not _from_this_machine():
@@ -48,6 +49,14 @@ class Local(Mode):
 class Gateway(Mode):
     """Believes a gateway that proves itself with a secret, and needs it to say the whole scope."""
 
+    security_schemes = {  # noqa: RUF012
+        "caller": _CALLER,
+        "tenant": _scheme("X-Tenant-Id", "Percent-encoded UTF-8."),
+        "group": _scheme("X-Group-Id", "Percent-encoded UTF-8."),
+        "user": _scheme("X-User-Id", "Percent-encoded UTF-8."),
+        "gateway": _scheme(SECRET_HEADER, "The secret of the gateway."),
+    }
+
     def __init__(self, settings: Settings) -> None:
         self._secrets = settings.gateway_secrets()
         if not self._secrets:
@@ -55,13 +64,6 @@ class Gateway(Mode):
                 "BARRING_GATEWAY_SECRET_FILE: BARRING_AUTH=gateway needs a secret of at least "
                 "32 bytes in this file, or in BARRING_GATEWAY_SECRET"
             )
-
-    @property
-    def security_schemes(self) -> dict[str, dict[str, Any]]:
-        names = dict(zip(("tenant", "group", "user"), SCOPE_HEADERS, strict=True))
-        names["gateway"] = SECRET_HEADER
-        headers = {name: _ROLE_SCHEME | _described(header) for name, header in names.items()}
-        return {"caller": _ROLE_SCHEME, **headers}
 
     def caller(self) -> Caller:
         proof = request.headers.get(SECRET_HEADER, "").encode("latin-1")
@@ -74,16 +76,8 @@ class Gateway(Mode):
                 'Gateway realm="barring"',
             )
         caller = _header_caller()
-        for name, part in zip(SCOPE_HEADERS, caller.bound, strict=False):
-            if part is None:
-                refuse(403, "scope_missing", f"A caller of this role needs the header {name}.")
+        require_scope(caller, SCOPE_HEADERS, "A caller of this role needs the header")
         return caller
-
-
-def _described(header: str) -> dict[str, str]:
-    secret = header == SECRET_HEADER
-    words = "The secret of the gateway." if secret else "Percent-encoded UTF-8."
-    return {"name": header, "description": words}
 
 
 def _from_this_machine() -> bool:

@@ -31,6 +31,16 @@ class Mode(ABC):
         """The caller of the current request. Refuses, by `refuse`, who does not prove to be one."""
 
 
+def require_scope(caller: Caller, names: tuple[str, str, str], message: str) -> None:
+    """Refuse a caller that leaves out a part of its scope which binds its role.
+
+    `names` are what the three parts are sent as; the one that lacks is put at the end of `message`.
+    """
+    for name, part in zip(names, caller.bound, strict=False):
+        if not isinstance(part, str):
+            refuse(403, "scope_missing", f"{message} {name}.")
+
+
 def refuse(status: int, reason: str, message: str, challenge: str | None = None) -> NoReturn:
     """Answer 401, with its challenge, or 403, and say in the log why; never with what was sent."""
     logs.emit(

@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from flask import request
 
-from barring.settings import Settings, SettingsError, read_file, split_secrets
+from barring.settings import Settings, SettingsError, read_file, split_secrets, variable
 
 from .caller import ROLES, TITLES, Caller
-from .mode import Mode, refuse
+from .mode import Mode, refuse, require_scope
 
 LEEWAY = 30
 """Seconds by which the clocks of issuer and service may differ."""
@@ -41,7 +41,7 @@ class Token(Mode):
     def __init__(self, settings: Settings) -> None:
         for name in ("jwt_algorithm", "jwt_key_file", "jwt_issuer", "jwt_audience"):
             if not getattr(settings, name):
-                raise SettingsError(f"BARRING_{name.upper()}: BARRING_AUTH=jwt needs this setting")
+                raise SettingsError(f"{variable(name)}: BARRING_AUTH=jwt needs this setting")
         self._algorithm = settings.jwt_algorithm
         self._keys = _keys(settings)
         self._issuer = settings.jwt_issuer
@@ -58,9 +58,7 @@ class Token(Mode):
             _refuse_token(f"the claim role is none of {TITLES}")
         tenant, group, user = (claims.get(name) for name in CLAIMS)
         caller = Caller(ROLES[role], (tenant, group, user))
-        for name, part in zip(CLAIMS, caller.bound, strict=False):
-            if not isinstance(part, str):
-                refuse(403, "scope_missing", f"A token of this role needs the claim {name}.")
+        require_scope(caller, CLAIMS, "A token of this role needs the claim")
         return caller
 
     def _claims(self, token: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from barring.bulk import MORE, InputError, Rejected, Writer, read_rows
 from barring.files import replacing
 from barring.settings import Settings
 from barring.storage import Existing, StagedRow, Staging
-from schemas import code_rule
+from schemas import TextRule, code_rule
 
 from .common import audit, opened_storage, progress
 
@@ -48,13 +48,18 @@ class _Rejections:
 
 
 @contextmanager
-def _written(path: Path | None, kind: str, more: tuple[str, ...] = ()) -> Iterator[Writer | None]:
-    """A writer to a file that appears when it is whole; none for no path."""
-    if path is None:
-        yield None
-        return
+def _written(path: Path, kind: str, more: tuple[str, ...] = ()) -> Iterator[Writer]:
+    """A writer to a file that appears when it is whole."""
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         yield Writer(stream, kind, more)
+
+
+def _rows(file: BinaryIO, rule: TextRule | None) -> Iterator[StagedRow | Rejected]:
+    """The rows of a file. Raises InputError, naming it, where it cannot be read."""
+    try:
+        yield from read_rows(file, rule)
+    except InputError as error:
+        raise InputError(f"{file.name}: {error}") from None
 
 
 def _stage(
@@ -112,14 +117,12 @@ def import_file(
     """
     rule = None if delete else code_rule(Settings.from_environment().code_pattern)
     with ExitStack() as stack:
-        rejections = _Rejections(stack.enter_context(_written(errors, "csv", MORE)))
+        rejected = stack.enter_context(_written(errors, "csv", MORE)) if errors else None
+        rejections = _Rejections(rejected)
         storage = stack.enter_context(opened_storage(create=not delete and not dry_run))
         staging = stack.enter_context(storage.staging())
         update = stack.enter_context(progress("Reading"))
-        try:
-            _stage(file, read_rows(file, rule), staging, rejections, update)
-        except InputError as error:
-            raise InputError(f"{file.name}: {error}") from None
+        _stage(file, _rows(file, rule), staging, rejections, update)
         # Even if a row is rejected, those that exist already are found and told.
         undo = dry_run or bool(rejections.count and not keep_going)
         if delete:
@@ -155,14 +158,13 @@ def export_file(file: Path, kind: str | None) -> None:
         if str(file) == "-":
             # Not as the shell would have it: a file of codes is the same everywhere.
             cast(io.TextIOWrapper, sys.stdout).reconfigure(encoding="utf-8", newline="")
-            writer: Writer | None = Writer(sys.stdout, kind)
+            writer = Writer(sys.stdout, kind)
         else:
             writer = stack.enter_context(_written(file, kind))
         update = stack.enter_context(progress("Writing"))
         total = storage.count()
         for number, row in enumerate(storage.export(), 1):
-            if writer:
-                writer.write(row)
+            writer.write(row)
             if not number % _AT_ONCE:
                 update(number, max(total, number))
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from barring.access import MODES
-from barring.settings import Settings, set_variable
+from barring.settings import Settings, set_variable, variable
 
 from .common import json_option, show
 
@@ -19,10 +19,8 @@ def _mirrored(command: Callable[..., Any]) -> Callable[..., Any]:
     for field in reversed(fields(Settings)):
         if field.name not in _SECRET:  # A secret among arguments would be everybody's.
             option = f"--{field.name.replace('_', '-')}"
-            variable = f"BARRING_{field.name.upper()}"
-            command = click.option(option, field.name, metavar="VALUE", help=f"{variable}.")(
-                command
-            )
+            words = f"{variable(field.name)}."
+            command = click.option(option, field.name, metavar="VALUE", help=words)(command)
     return command
 
 
@@ -58,11 +56,10 @@ def check_config(as_json: bool) -> None:
     """
     settings = Settings.from_environment()
     MODES[settings.auth](settings)
-    values = {f"BARRING_{f.name.upper()}": getattr(settings, f.name) for f in fields(Settings)}
+    values = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     for name in _SECRET:
-        variable = f"BARRING_{name.upper()}"
-        values[variable] = "(set)" if values[variable] else ""
-    show(values, as_json)
+        values[name] = "(set)" if values[name] else ""
+    show({variable(name): value for name, value in values.items()}, as_json)
 
 
 COMMANDS = (serve, check_config)

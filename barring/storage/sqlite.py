@@ -43,10 +43,6 @@ _EXISTING = """
     SELECT code FROM authorization_codes
     WHERE (tenant_id, group_id, user_id) = (?, ?, ?)
     AND code IN (SELECT key FROM json_each(?))"""
-_REMOVE = """
-    DELETE FROM authorization_codes
-    WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
-
 _EXPORT = """
     SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
     ORDER BY tenant_id, group_id, user_id, code"""
@@ -135,7 +131,7 @@ class SQLiteStorage(Storage):
         with self._translated():
             self._database()  # Where there is none, no lock of it is made either.
         return self._turns.write(
-            lambda database: int(database.conn.executemany(_REMOVE, rows).rowcount),
+            lambda database: int(database.conn.executemany(sqlite_schema.REMOVE, rows).rowcount),
             self.on_lock_wait,
         )
 

@@ -5,6 +5,11 @@ from sqlite_utils import Database, Migrations
 APPLICATION_ID = 0x42415252
 """Marks a SQLite file as this service's ("BARR"); https://sqlite.org/pragma.html#pragma_application_id."""
 
+REMOVE = """
+    DELETE FROM authorization_codes
+    WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
+"""Removes one code, by its owner and itself; for the service and for files alike."""
+
 migrations = Migrations("barring")
 
 

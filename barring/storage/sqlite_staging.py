@@ -10,6 +10,7 @@ from pathlib import Path
 import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
+from . import sqlite_schema
 from .base import Existing, StagedRow, Staging
 
 # Nothing in the file need outlive the process; 16 MB spare it most of its reads and writes.
@@ -43,10 +44,6 @@ _ADD = """
     SELECT tenant_id, group_id, user_id, code, description FROM staging.staged
     WHERE true ORDER BY tenant_id, group_id, user_id, code
     ON CONFLICT (tenant_id, group_id, user_id, code) """
-# A statement a row: one for all would gather the keys in memory first.
-_REMOVE = """
-    DELETE FROM authorization_codes
-    WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
 _KEYS = "SELECT tenant_id, group_id, user_id, code FROM staging.staged"
 
 
@@ -109,4 +106,5 @@ class SQLiteStaging(Staging):
     def remove(self, *, dry_run: bool = False) -> int:
         with self._transaction(keep=not dry_run) as database:
             keys = database.execute(_KEYS)
-            return int(database.conn.executemany(_REMOVE, keys).rowcount)
+            # A statement a row: one for all would gather the keys in memory first.
+            return int(database.conn.executemany(sqlite_schema.REMOVE, keys).rowcount)

@@ -1,8 +1,8 @@
 """Whose turn it is to write: one transaction, and one sync of the disk, for all who wait.
 
 SQLite lets one connection write at a time, and makes the others sleep in growing steps, so
-that some starve. Here they queue for a lock that wakes them, and whose turn it is writes for
-all in the queue.
+that some starve. Here the threads of a process queue for a lock that wakes them, processes take
+turns, and whose turn it is writes for all in the queue.
 """
 
 import contextlib

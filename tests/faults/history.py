@@ -80,3 +80,10 @@ class History:
     def check(self) -> Report:
         """The figures, and whether every answer can be explained."""
         return check(self.operations, self.faults)
+
+    def judge(self, note: str) -> Report:
+        """Print the figures, and fail unless every answer can be explained."""
+        report = self.check()
+        print(f"\n{note}: {report}")
+        report.assert_clean()
+        return report

@@ -38,9 +38,7 @@ def finish(server: Server, history: History) -> None:
     """Read everything and judge the history, of which no fault may have gone unnoticed."""
     with server.service.client() as client:
         history.read_all(client)
-    report = history.check()
-    print(f"\n{report}")
-    report.assert_clean()
+    report = history.judge("kills under load")
     assert report.unknown + report.unread > 0
 
 
@@ -82,6 +80,4 @@ def test_workers_end_without_their_master(tmp_path: Path) -> None:
         assert server.ended(40, start=0)
         with server.service.client() as client:
             history.read_all(client)
-    report = history.check()
-    print(f"\n{report}")
-    report.assert_clean()
+    history.judge("the master killed")

@@ -93,10 +93,8 @@ def test_power_cuts_lose_nothing(
             server.start()
             with server.service.client() as client:
                 history.read_all(client)
-    report = history.check()
     with capsys.disabled():
-        print(f"\npower cuts under load: {report}")
-    report.assert_clean()
+        report = history.judge("power cuts under load")
     assert report.acknowledged >= report.faults
 
 

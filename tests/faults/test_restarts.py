@@ -25,10 +25,8 @@ CLIENTS = 8
 
 def judge(history: History, note: str) -> Report:
     """Print the figures, and fail unless every request was answered and nothing was lost."""
-    report = history.check()
     connections = sum(op.connected is not None for op in history.operations)
-    print(f"\n{report}\n  {note}, {connections} connections by {CLIENTS} clients")
-    report.assert_clean()
+    report = history.judge(f"{note}, {connections} connections by {CLIENTS} clients")
     broken = [op.describe() for op in history.operations if op.outcome is Outcome.UNKNOWN]
     assert broken == []
     return report
