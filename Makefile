@@ -2,12 +2,13 @@
 PYTHON ?= python3
 UV := uv==0.13.9
 
-.PHONY: help run test test-binary faults check binary audit lock clean
+.PHONY: help run test test-binary faults bench check binary audit lock clean
 .DELETE_ON_ERROR:
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
 	@echo "make test    set up and run all tests"
 	@echo "make faults  kill, stop and break it at full length, and print what it lost (minutes)"
+	@echo "make bench   measure the service beside others, and write docs/benchmark.md (half an hour)"
 	@echo "make check   lint and type-check"
 	@echo "make binary  build dist/barring, one file with everything, for this platform"
 	@echo "make test-binary   run the tests of the HTTP API and of the page against it"
@@ -23,6 +24,15 @@ test: .venv/development
 
 faults: .venv/development
 	.venv/bin/pytest tests/faults --long -s
+
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m bench $(BENCH)
+
+.venv-bench/ready: requirements-bench.txt | .venv/bin/python
+	@echo "Setting up .venv-bench (once; about a minute)"
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
 
 test-binary: .venv/development dist/barring
 	.venv/bin/pytest --binary
@@ -71,6 +81,8 @@ lock: | .venv/bin/python
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" -c requirements.txt --group bench pyproject.toml -o requirements-bench.txt
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-bench build dist *.egg-info

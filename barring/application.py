@@ -3,14 +3,23 @@
 import os
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import flask
 import orjson
+from flask.globals import request_ctx
 from flask.json.provider import JSONProvider
 from werkzeug.routing import MapAdapter
 
 from . import logs
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""On every answer that does not set its own."""
 
 
 class OrjsonProvider(JSONProvider):
@@ -21,7 +30,7 @@ class OrjsonProvider(JSONProvider):
     def response(self, *args: Any, **kwargs: Any) -> flask.Response:
         """An answer with the one value, or the named ones, as JSON."""
         body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=self.options)
-        return flask.Response(body, mimetype="application/json")
+        return Response(body, content_type="application/json")
 
     def dumps(self, obj: Any, *, indent: int | None = None, **_: Any) -> str:
         """Serialise; `indent` of any width means two spaces."""
@@ -46,8 +55,21 @@ class Request(flask.Request):
         super().__init__(*args, **kwargs)
 
 
-request = cast(Request, flask.request)
-"""The current request."""
+def current_request() -> Request:
+    """The current request itself: flask's proxy costs a look-up at every use."""
+    return request_ctx.request  # type: ignore[return-value]
+
+
+class Response(flask.Response):
+    """An answer with its request's id, and with each safe header that it does not set itself."""
+
+    def get_wsgi_response(self, environ: Any) -> tuple[Any, str, list[tuple[str, str]]]:
+        """The answer as the server takes it: here a header costs least."""
+        body, status, headers = super().get_wsgi_response(environ)
+        own = {name for name, _ in headers}
+        headers += [header for header in HEADERS.items() if header[0] not in own]
+        headers.append(("X-Request-ID", environ["werkzeug.request"].id))
+        return body, status, headers
 
 
 class Application(flask.Flask):
@@ -55,6 +77,7 @@ class Application(flask.Flask):
 
     json_provider_class = OrjsonProvider
     request_class = Request
+    response_class = Response
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Take every function as it is: none here is a coroutine, and asking costs each request."""
@@ -70,6 +93,7 @@ class Application(flask.Flask):
 
     def log_exception(self, exc_info: Any) -> None:
         """Tell the log where it happened, and nothing that the request held."""
+        request = current_request()
         logs.emit(
             "unexpected_error",
             request_id=request.id,

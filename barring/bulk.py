@@ -7,7 +7,9 @@ columns are those of COLUMNS, in any order.
 import csv
 import io
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import orjson
@@ -29,34 +31,62 @@ class InputError(Exception):
 
 
 class Rejected(NamedTuple):
-    """A row that cannot be taken: where it began, what it held as far as it is known, and why."""
+    """A row that cannot be taken: where it began, why, and all that it held."""
 
     line: int
-    values: tuple[str, ...]
     reason: str
+    values: dict[str, Any]
+    """By column; of JSON that cannot be read, its text."""
+    excess: Sequence[str] = ()
+    """Cells beyond the columns of the table."""
 
 
-Record = tuple[int, dict[str, Any], str | None]
-"""The line that a record begins on, its values, and what is wrong with its form, if anything."""
+Record = tuple[int, dict[str, Any], str | None, Sequence[str]]
+"""The line that a record begins on, its values, what is wrong with its form, and excess cells."""
 
 
-def read_rows(stream: BinaryIO, code_rule: TextRule | None) -> Iterator[StagedRow | Rejected]:
+class Reader:
     """The rows of a file, each checked; without `code_rule` as for removal, where any code may be.
 
-    A row's line is its item's number in a JSON array. Raises InputError for a file that is not
-    UTF-8, or of no known kind, or broken so that the rest of it cannot be told apart.
+    A row's line is its item's number in a JSON array. `kind` is "ndjson" for JSON in either form,
+    and else "csv". Raises InputError, at the start or from a row on, for a file that is not UTF-8,
+    or of no known kind, or broken so that the rest of it cannot be told apart.
     """
-    rules = [OWNER_ID] * 3 + ([code_rule, DESCRIPTION] if code_rule else [])
-    for line, record, fault in _records(stream):
-        values: list[Any] = [record.get(column) for column in COLUMNS]
-        if code_rule is None or "description" not in record:
-            values[4] = ""
-        reason = fault or _fault(values, rules)
-        if reason is None:
-            yield StagedRow(line, *values)
-        else:
-            shown = tuple("" if value is None else str(value) for value in values)
-            yield Rejected(line, shown, reason)
+
+    def __init__(self, stream: BinaryIO, code_rule: TextRule | None) -> None:
+        self._code_rule = code_rule
+        self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+        with _utf8_alone():
+            self._first = self._text.readline(LONGEST_LINE)
+        if "\0" in self._first:
+            raise _not_utf8(self._first.encode())
+        self._start = self._first.lstrip()[:1]
+        self.kind = "ndjson" if self._start in ("[", "{") else "csv"
+
+    def __iter__(self) -> Iterator[StagedRow | Rejected]:
+        rules = [OWNER_ID] * 3 + ([self._code_rule, DESCRIPTION] if self._code_rule else [])
+        for line, record, fault, excess in self._records():
+            values: list[Any] = [record.get(column) for column in COLUMNS]
+            if self._code_rule is None or "description" not in record:
+                values[4] = ""
+            reason = fault or _fault(values, rules)
+            if reason is None:
+                yield StagedRow(line, *values)
+            else:
+                yield Rejected(line, reason, record, excess)
+
+    def _records(self) -> Iterator[Record]:
+        try:
+            with _utf8_alone():
+                if self._start == "[":
+                    yield from _array(self._first + self._text.read())
+                elif self._start == "{":
+                    yield from _json_lines(_lines(self._first, self._text))
+                else:
+                    yield from _table(_lines(self._first, self._text), self._first)
+        finally:
+            if not self._text.buffer.closed:
+                self._text.detach()
 
 
 def _fault(values: Sequence[Any], rules: Sequence[TextRule]) -> str | None:
@@ -68,28 +98,27 @@ def _fault(values: Sequence[Any], rules: Sequence[TextRule]) -> str | None:
     return None
 
 
-def _records(stream: BinaryIO) -> Iterator[Record]:
-    """Every record of the file."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+_OTHERS = {
+    b"PK\3\4": "is a spreadsheet, or another archive; save it as CSV in UTF-8, and try again",
+    b"\x1f\x8b": "is compressed; unpack it, and try again",
+    b"SQLite format 3": "is a database; to put a backup in its place, use: barring restore",
+}
+"""What a file is that begins so, and is no text."""
+
+
+@contextmanager
+def _utf8_alone() -> Iterator[None]:
+    """Turn Python's error for what is not UTF-8 into one that helps."""
     try:
-        first = text.readline(LONGEST_LINE)
-        start = first.lstrip()[:1]
-        if "\0" in first:
-            raise _not_utf8()
-        if start == "[":
-            yield from _array(first + text.read())
-        elif start == "{":
-            yield from _json_lines(_lines(first, text))
-        else:
-            yield from _table(_lines(first, text), first)
-    except UnicodeDecodeError:
-        raise _not_utf8() from None
-    finally:
-        if not stream.closed:
-            text.detach()
+        yield
+    except UnicodeDecodeError as error:
+        raise _not_utf8(error.object) from None
 
 
-def _not_utf8() -> InputError:
+def _not_utf8(content: bytes) -> InputError:
+    for start, words in _OTHERS.items():
+        if content.startswith(start):
+            return InputError(words)
     return InputError(
         "is not UTF-8, but perhaps Latin-1 or UTF-16; "
         "save it as UTF-8 (in a spreadsheet: 'CSV UTF-8'), and try again"
@@ -119,14 +148,15 @@ def _json_lines(lines: Iterable[str]) -> Iterator[Record]:
             try:
                 yield _json_record(number, parse_json(line.rstrip()))
             except NotJSON as error:
-                yield number, {}, f"Is not JSON: {str(error).removeprefix('line 1, ')}."
+                reason = f"Is not JSON: {str(error).removeprefix('line 1, ')}."
+                yield number, {"text": line.rstrip()}, reason, ()
 
 
 def _json_record(number: int, item: Any) -> Record:
     if not isinstance(item, dict):
-        return number, {}, "Is not a JSON object."
-    unknown = item.keys() - {*COLUMNS, *MORE}
-    return number, item, f"{', '.join(sorted(unknown))}: No such column." if unknown else None
+        return number, {"text": item}, "Is not a JSON object.", ()
+    unknown = ", ".join(sorted(item.keys() - {*COLUMNS, *MORE}))
+    return number, item, f"{unknown}: No such column." if unknown else None, ()
 
 
 def _table(lines: Iterable[str], header: str) -> Iterator[Record]:
@@ -140,8 +170,9 @@ def _table(lines: Iterable[str], header: str) -> Iterator[Record]:
         for cells in reader:
             # A spreadsheet writes lines of delimiters alone, and delimiters after the last column.
             if any(cells):
-                fault = "Has more cells than there are columns." if any(cells[width:]) else None
-                yield line, dict(zip(names, cells, strict=False)), fault
+                excess = cells[width:] if any(cells[width:]) else ()
+                fault = "Has more cells than there are columns." if excess else None
+                yield line, dict(zip(names, cells, strict=False)), fault, excess
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"line {line}: {error}") from None
@@ -149,6 +180,8 @@ def _table(lines: Iterable[str], header: str) -> Iterator[Record]:
 
 def _names(cells: Sequence[str]) -> list[str]:
     """The columns that the first line of a table names."""
+    if not any(cells):
+        raise InputError(f"is empty; its first line must name the columns {', '.join(COLUMNS)}")
     names = [cell.strip().lower() for cell in cells]
     while names and not names[-1]:
         names.pop()
@@ -184,3 +217,12 @@ class Writer:
         else:
             record = dict(zip(self._columns, row, strict=True))
             self._stream.write(orjson.dumps(record).decode() + "\n")
+
+    def reject(self, row: Rejected) -> None:
+        """Write a row as it was read, so that unmended it is rejected again, and its reason."""
+        if self._csv:
+            cells = [row.values.get(column, "") for column in COLUMNS]
+            self._csv.writerow((*cells, row.line, row.reason, *row.excess))
+        else:
+            record = {**row.values, "line": row.line, "reason": row.reason}
+            self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")

@@ -18,7 +18,7 @@ from schemas import (
 
 from . import logs
 from .access import Role, requires
-from .application import request
+from .application import current_request
 from .body import CodesBlueprint
 from .domain import Owner
 from .storage import AlreadyExists, Storage
@@ -120,7 +120,7 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> 
         answer = jsonify({})
         answer.status_code = 201
         if not new.listed:
-            path, code = request.path.rstrip("/"), new.codes[0][0]
+            path, code = current_request().path.rstrip("/"), new.codes[0][0]
             answer.location = f"{quote(path)}/{quote(code, safe='')}/"
         return answer
 
@@ -167,7 +167,7 @@ def _audit(operation: str, owner: Owner, count: int) -> None:
     """Say in the log who changed how many codes of whom."""
     logs.emit(
         "audit",
-        request_id=request.id,
+        request_id=current_request().id,
         role=g.caller.role.title,
         scope=g.caller.bound,
         owner=owner._asdict(),

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 from schemas import Error
 
 from . import logs
-from .application import request
+from .application import current_request
 from .storage import OutcomeUnknown, StorageUnavailable
 
 RETRY_AFTER = 1
@@ -54,7 +54,7 @@ class JSONErrors(Api):
 
     def handle_unavailable_storage(self, error: StorageUnavailable) -> Response:
         """503, with the reason in the log alone: it names files."""
-        logs.emit("storage_unavailable", request_id=request.id, reason=str(error))
+        logs.emit("storage_unavailable", request_id=current_request().id, reason=str(error))
         message = "The database cannot answer now, and nothing was changed; try again."
         if isinstance(error, OutcomeUnknown):
             message = (

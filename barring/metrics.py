@@ -40,7 +40,8 @@ class Metrics:
         self.lock_wait = Histogram(
             "barring_write_lock_wait_seconds", "How long writes waited for their turn"
         )
-        logs.emitted.connect(self._tell, weak=False)
+        self._children: dict[tuple[object, ...], Any] = {}
+        logs.listeners.append(self._tell)
 
     def _tell(self, event: str, values: dict[str, Any]) -> None:
         """Count an event. That its files are lost, cleaned from /tmp say, fails no request."""
@@ -55,7 +56,10 @@ class Metrics:
     def _count(self, event: str, values: dict[str, Any]) -> None:
         if event == "request":
             labels = (values["method"], values["route"] or "none", values["status"])
-            self.requests.labels(*labels).observe(values["ms"] / 1000)
+            child = self._children.get(labels)
+            if child is None:  # prometheus_client would look it up under a lock.
+                child = self._children[labels] = self.requests.labels(*labels)
+            child.observe(values["ms"] / 1000)
         elif event == "refused_authentication":
             self.refusals.labels(values["reason"]).inc()
         elif event == "storage_unavailable":

@@ -2,10 +2,12 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import resource
 import signal
+import socket
 import ssl
 import sys
 from pathlib import Path
@@ -15,9 +17,9 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.util import import_app
 
 from . import logs
-from .settings import Settings, SettingsError
+from .settings import Settings, SettingsError, read_file, variable
 from .storage import Storage, StorageUnavailable
-from .worker import STOPPING, Worker
+from .worker import STOPPING, Log, Worker
 
 _PR_SET_PDEATHSIG = 1
 
@@ -99,9 +101,28 @@ def _connections(settings: Settings) -> int:
     return max(settings.threads + 1, min(files - 3 * settings.threads - 64, 10_000))
 
 
-def _check_tls(settings: Settings) -> None:
+def _check_bind(server: Any) -> None:
+    """End with one line, before gunicorn tries for seconds, where its address cannot be had."""
+    if {"GUNICORN_FD", "GUNICORN_PID", "LISTEN_FDS"} & os.environ.keys():
+        return  # The listening socket is inherited.
+    for address in server.cfg.address:
+        try:
+            if isinstance(address, tuple):
+                family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+                socket.create_server(address, family=family).close()
+            elif not os.access(Path(address).parent, os.W_OK):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            reason = str(error.strerror).partition(" (while")[0]
+            sys.exit(f"barring: BARRING_BIND: {server.cfg.bind[0]}: {reason}; set another")
+
+
+def check_tls(settings: Settings) -> None:
     """Raise SettingsError where the certificate and its key cannot be used."""
     if settings.tls_cert_file or settings.tls_key_file:
+        for name in ("tls_cert_file", "tls_key_file"):
+            if path := getattr(settings, name):
+                read_file(variable(name), path)
         try:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
@@ -114,7 +135,7 @@ def _check_tls(settings: Settings) -> None:
 
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
     """The settings of `settings` as gunicorn names them."""
-    _check_tls(settings)
+    check_tls(settings)
     if settings.in_the_clear():
         logs.emit(
             "warning",
@@ -128,12 +149,14 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "worker_class": f"{Worker.__module__}.{Worker.__name__}",
         # Loaded once, before the fork: a worker that died is replaced at once, memory is shared.
         "preload_app": True,
+        "on_starting": _check_bind,
         "pre_fork": _hold_signals,
         "post_worker_init": _open_database,
         "keepalive": 15,
         "worker_connections": _connections(settings),
         "certfile": settings.tls_cert_file or None,
         "keyfile": settings.tls_key_file or None,
+        "logger_class": f"{Log.__module__}.{Log.__name__}",
         "pre_request": _log_no_path,
         "umask": 0o177,  # Of a Unix socket, which is its owner's alone.
         "control_socket_disable": True,

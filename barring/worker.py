@@ -9,14 +9,18 @@ import time
 from typing import Any
 
 import orjson
+from gunicorn.glogging import Logger
 from gunicorn.http import errors
 from gunicorn.workers import gthread
 
 from . import logs
-from .edge import HEADERS
+from .application import HEADERS
 
 SILENCE = 0.1
 """Seconds that a new connection may hold a thread before it has said anything."""
+
+LINGER = 10
+"""Milliseconds for which a thread that has answered waits for the connection's next request."""
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """The signals that stop a worker."""
@@ -35,6 +39,12 @@ _REFUSALS: dict[type[Exception], _Refusal] = {
     errors.ExpectationFailed: (417, "Expectation Failed", "Expect only 100-continue."),
     errors.UnsupportedTransferCoding: (501, "Not Implemented", "Send the body plain or chunked."),
 }
+
+
+class Log(Logger):
+    """gunicorn's log without its access log, which costs, and quotes paths: the service has one."""
+
+    access_log_enabled = False
 
 
 class Worker(gthread.ThreadWorker):
@@ -80,20 +90,31 @@ class Worker(gthread.ThreadWorker):
         super().murder_keepalived(force)
 
     def handle(self, conn: Any) -> Any:
-        """Answer a request, unless the client is silent, and close where it is the last one.
+        """Answer a request, unless the client is silent, and those that follow at once.
 
-        Closing waits for the client, so it is done in this thread: gunicorn's main loop, where it
-        happens otherwise, would stand still for everybody.
+        A thread that stays with its connection spares two hand-overs a request. Closing waits for
+        the client, so it is done in this thread too: gunicorn's main loop, where it happens
+        otherwise, would stand still for everybody.
         """
         silence = SILENCE if self.alive else gthread.STOP_KEEPALIVE_LINGER
         if not conn.initialized and not conn.wait_for_data(silence):
             return gthread._DEFER
         keep = super().handle(conn)
+        while keep and self._follows(conn):
+            keep = super().handle(conn)
         if not keep:
             with contextlib.suppress(OSError):
                 conn.close(graceful=True)
             conn.close = lambda graceful=False: None
         return keep
+
+    def _follows(self, conn: Any) -> bool:
+        """Whether the next request on a connection is for the thread that answered the last."""
+        if not self.alive or self.tpool._work_queue.qsize():
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(LINGER))
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Let no silent connection hold up the end of a worker that stops."""

@@ -50,7 +50,7 @@ class TextRule(Validator):
 OWNER_ID = TextRule(
     1,
     161,
-    r"(?!\.{1,2}$)[^/\x00-\x1f\x7f-\x9f]+",
+    r"(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f-\x9f]+",
     "Must have 1 to 161 characters, no slash and no control character, and not be . or ..",
 )
 """A tenant, group or user id."""

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 from dataclasses import fields
 from pathlib import Path
@@ -53,7 +54,37 @@ def test_code_from_standard_input(tmp_path: Path, end: str) -> None:
     succeed(tmp_path, "add", *ANNA, "-", "Night shift", stdin=f"4711{end}")
     assert "4711" in succeed(tmp_path, "show", *ANNA, "-", stdin=f"4711{end}")
     assert succeed(tmp_path, "remove", *ANNA, "-", "-", stdin="4711\n0815\n") == "1 removed\n"
-    assert "code: " in failure(tmp_path, "add", *ANNA, "-", stdin="")
+    message = failure(tmp_path, "add", *ANNA, "-", stdin="")
+    assert message == "barring: standard input is empty; write the code to it"
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"])
+def test_closed_stream_is_refused(tmp_path: Path, stream: str) -> None:
+    """Without a standard stream nothing is done: a database could be opened in its place."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {stream}', "sh", *BARRING, "add", *ANNA, "4711"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    line = "barring: a standard stream is closed; let it be /dev/null\n"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("" if stream == "2>&-" else line)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["taken", "unix:/nowhere/socket"])
+def test_address_that_cannot_be_had_is_told_at_once(tmp_path: Path, place: str) -> None:
+    """Where another listens already, or no socket can be made, one line says so and what to set."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        bind = f"127.0.0.1:{other.getsockname()[1]}" if place == "taken" else place
+        events = ("database_created", "Starting gunicorn")
+        message = failure(tmp_path, "serve", events=events, BARRING_BIND=bind)
+    assert message.startswith(f"barring: BARRING_BIND: {bind}: ")
+    assert message.endswith("; set another")
 
 
 def test_code_that_looks_like_an_option(tmp_path: Path) -> None:
@@ -119,7 +150,7 @@ def test_code_pattern_of_the_operator_binds(tmp_path: Path) -> None:
 def test_reading_makes_no_database(tmp_path: Path, command: str) -> None:
     """Where there is no database, only `add` and `import` make one."""
     code = [] if command == "list" else ["01"]
-    assert "codes.sqlite3: cannot be opened" in failure(tmp_path, command, *ANNA, *code)
+    assert "codes.sqlite3: there is no database yet" in failure(tmp_path, command, *ANNA, *code)
     assert list(tmp_path.iterdir()) == []
     succeed(tmp_path, "add", *ANNA, "01")
     assert "no such code" in failure(tmp_path, "show", *ANNA, "02")

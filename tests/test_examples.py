@@ -100,6 +100,28 @@ def test_unknown_action_changes_nothing(service: Service, tenant: str, tmp_path:
     assert stored(service, tenant)["anna"] == []
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        (CHANGES.encode() + b"join,acme,sales\n", "row 6"),
+        (CHANGES.encode() + b"\xfc,,,,,\n", "utf-8"),
+    ],
+)
+def test_file_that_cannot_be_read_changes_nothing(
+    service: Service, tenant: str, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    """A file that is not there, not UTF-8, or has a short row is refused in one line."""
+    file = tmp_path / "changes.csv"
+    if content:
+        file.write_bytes(content.replace(b"acme", tenant.encode()))
+    done = run(service.url, file)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert stored(service, tenant)["anna"] == []
+
+
 class Faulty:
     """A way to the service that swallows every other answer: the caller cannot tell what was."""
 

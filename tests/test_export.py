@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import signal
 import stat
 import subprocess
 from contextlib import closing
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barring.bulk import COLUMNS, Writer, read_rows
+from barring.bulk import COLUMNS, Reader, Writer
 from barring.domain import Owner
 from barring.storage import StagedRow
 from barring.storage.sqlite import SQLiteStorage
@@ -118,6 +119,25 @@ def test_empty_database_exports_a_header(tmp_path: Path) -> None:
     assert succeed(tmp_path, "export", "--format", "ndjson") == ""
 
 
+def test_export_that_is_told_to_end_leaves_nothing(tmp_path: Path, storage: SQLiteStorage) -> None:
+    """SIGTERM ends an export as Ctrl-C does, without a file of codes left half-written."""
+    storage.add(Owner("a", "b", "c"), [(f"{number:08}", "x" * 80) for number in range(100_000)])
+    command = [*BARRING, "export", str(tmp_path / "codes.csv")]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path)) as exporting:
+        while not list(tmp_path.glob(".codes.csv.*")):
+            assert exporting.poll() is None
+        exporting.terminate()
+    assert exporting.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.glob("*codes.csv*"))
+
+
+def test_ending_that_says_no_form_is_refused(tmp_path: Path, storage: SQLiteStorage) -> None:
+    """A name of another kind of file gets no CSV in it, unless that is asked for."""
+    file = tmp_path / "codes.xlsx"
+    assert "none of .csv .tsv" in failure(tmp_path, "export", str(file))
+    succeed(tmp_path, "export", "--format", "csv", str(file))
+
+
 def test_export_appears_whole_or_not_at_all(tmp_path: Path, storage: SQLiteStorage) -> None:
     """An export that fails leaves the older file, and nothing beside it."""
     file = tmp_path / "export.csv"
@@ -131,7 +151,7 @@ def test_export_appears_whole_or_not_at_all(tmp_path: Path, storage: SQLiteStora
     assert "codes.sqlite3: is not a SQLite database" in failure(tmp_path, "export", str(file))
     assert file.read_bytes() == before
     storage.path.unlink()
-    assert "cannot be opened" in failure(tmp_path, "export", str(file))
+    assert "there is no database yet" in failure(tmp_path, "export", str(file))
     left = {path.name for path in tmp_path.iterdir()}
     assert left - {"codes.sqlite3-lock"} == {"export.csv"}
 
@@ -184,6 +204,6 @@ def test_any_description_comes_back(descriptions: list[str], kind: str) -> None:
     for row in rows:
         writer.write(row)
     content = io.BytesIO(stream.getvalue().encode())
-    read = [row for row in read_rows(content, code_rule(CODE_PATTERN))] if descriptions else []
+    read = [row for row in Reader(content, code_rule(CODE_PATTERN))] if descriptions else []
     assert all(isinstance(row, StagedRow) for row in read)
     assert [tuple(row)[1:] for row in read] == rows

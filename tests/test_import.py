@@ -63,7 +63,7 @@ def test_file_is_stored(tmp_path: Path) -> None:
 def test_stream_is_stored(tmp_path: Path) -> None:
     """For - the codes come from a pipe, or from a file in its place."""
     content = HEADER + "acme,sales,anna,01,\n"
-    assert succeed(tmp_path, "import", "-", stdin=content) == "1 codes stored\n"
+    assert succeed(tmp_path, "import", "-", stdin=content) == "1 code stored\n"
     with open(written(tmp_path, *for_anna("02"))) as stream:
         subprocess.run(
             [*BARRING, "import", "-"],
@@ -74,7 +74,9 @@ def test_stream_is_stored(tmp_path: Path) -> None:
             capture_output=True,
         )
     assert succeed(tmp_path, "list", *ANNA).split() == ["01", "02", "new"]
-    assert "<stdin>: the first line must name" in failure(tmp_path, "import", "-", stdin="")
+    assert "<stdin>: is empty; its first line must name" in failure(
+        tmp_path, "import", "-", stdin=""
+    )
 
 
 def test_header_alone_stores_nothing(tmp_path: Path) -> None:
@@ -116,11 +118,11 @@ def test_good_rows_are_stored_and_the_others_mended(tmp_path: Path, storage: SQL
     assert message.startswith("barring: 2 codes stored; 3 rows rejected, the first: line 3: code:")
     mended = (tmp_path / "rejected.csv").read_text().replace("anna,4,", "anna,04,")
     (tmp_path / "rejected.csv").write_text(mended.replace("anna,05,new", "anna,06,né\u20ac"))
-    message = failure(tmp_path, "import", "--errors", errors, errors)
-    assert "1 rows rejected, the first: line 4: code: This code exists already." in message
+    message = failure(tmp_path, "import", *options, errors, events=("audit",))
+    assert "2 codes stored; 1 row rejected, the first: line 4: code: This code" in message
     (tmp_path / "rejected.csv").write_text(mended)
-    assert "2 rows" in failure(tmp_path, "import", "--errors", errors, errors)
-    assert {row[5] for row in rejected(tmp_path)} == {"3", "4"}
+    assert "3 rows" in failure(tmp_path, "import", *options, errors)
+    assert {row[5] for row in rejected(tmp_path)} == {"2", "3", "4"}
     succeed(
         tmp_path,
         "import",
@@ -129,7 +131,7 @@ def test_good_rows_are_stored_and_the_others_mended(tmp_path: Path, storage: SQL
         *options,
         written(tmp_path, mended, header=""),
     )
-    assert [code for code, _ in storage.list(ANNA)] == ["01", "02", "03", "04", "05"]
+    assert [code for code, _ in storage.list(ANNA)] == ["01", "02", "03", "04", "05", "06"]
     assert rejected(tmp_path) == []
 
 
@@ -144,7 +146,7 @@ def test_existing_codes(
     file = written(tmp_path, *for_anna("03", "02"))
     for options, done in ((["--dry-run"], "would be stored"), ([], "stored")):
         output = succeed(tmp_path, "import", "--on-existing", existing, *options, file)
-        assert output == f"{count} codes {done}\n"
+        assert output == f"{count} code{'s' * (count > 1)} {done}\n"
     assert [description for _, description in storage.list(ANNA)] == stored
 
 
@@ -152,10 +154,10 @@ def test_removal_file(tmp_path: Path, storage: SQLiteStorage) -> None:
     """With --delete the codes are removed; absent ones are no error, and repeated ones are."""
     file = written(tmp_path, "acme,sales,anna,01", "acme,sales,bob,02", header=HEADER[:22] + "\n")
     assert succeed(tmp_path, "import", "--delete", "--dry-run", file) == (
-        "1 codes would be removed\n"
+        "1 code would be removed\n"
     )
     done = barring(tmp_path, "import", "--delete", file)
-    assert (done.returncode, done.stdout) == (0, "1 codes removed\n")
+    assert (done.returncode, done.stdout) == (0, "1 code removed\n")
     assert {"operation": "delete", "count": 1}.items() <= logged(done)[0].items()
     assert storage.list(ANNA) == [("02", "old")]
     file = written(tmp_path, *for_anna("02", "02"), "a/b,sales,anna,02")
@@ -175,17 +177,23 @@ def test_dry_run_changes_nothing(
         tmp_path, "import", "--dry-run", "--keep-going", "--errors", errors, *options, file
     )
     assert done.returncode == 1
-    assert "codes would be " in done.stderr
+    assert " would be " in done.stderr
     assert "audit" not in done.stderr
     assert "5" in [row[5] for row in rejected(tmp_path)]
     assert storage.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("options", [["--dry-run"], ["--delete"]])
-def test_no_database_is_made(tmp_path: Path, options: list[str]) -> None:
-    """Where there is no database, a rehearsal and a removal make none."""
+def test_first_rehearsal_makes_an_empty_database(tmp_path: Path) -> None:
+    """Where there is no database, a rehearsal tells what the import would do all the same."""
     file = written(tmp_path, *for_anna("01"))
-    assert "cannot be opened" in failure(tmp_path, "import", *options, file)
+    assert succeed(tmp_path, "import", "--dry-run", file) == "1 code would be stored\n"
+    assert succeed(tmp_path, "export") == HEADER
+
+
+def test_removal_makes_no_database(tmp_path: Path) -> None:
+    """Where there is no database, there is nothing to remove from."""
+    file = written(tmp_path, *for_anna("01"))
+    assert "there is no database yet" in failure(tmp_path, "import", "--delete", file)
     assert [path.name for path in tmp_path.iterdir()] == ["codes.csv"]
 
 
@@ -210,6 +218,48 @@ def test_place_for_the_errors_is_tried_first(tmp_path: Path, storage: SQLiteStor
     assert storage.count() == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("codes.csv", HEADER + "a,b,c,11,one, two\n"),
+        ("codes.ndjson", '{"tenant":"a","group":"b","user":"c","code":0.10,"x":[null]}\n'),
+        ("codes.ndjson", '{"tenant":"a","group":"b"\n7\n'),
+    ],
+)
+def test_rejected_row_is_rejected_until_it_is_mended(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    """The file of rejected rows holds each as it was, so that unmended none is taken for good."""
+    file, errors = tmp_path / name, tmp_path / f"rejected-{name}"
+    header = HEADER if name == "codes.csv" else "{}\n"
+    file.write_text((header if name == "codes.csv" else "") + content.removeprefix(HEADER))
+    for source in (file, errors, errors):
+        options = ["--keep-going", "--errors", str(errors)]
+        assert "0 codes stored" in failure(tmp_path, "import", *options, str(source))
+    assert ("two" in errors.read_text()) == (name == "codes.csv")
+
+
+def test_no_file_of_codes_is_overwritten(tmp_path: Path, storage: SQLiteStorage) -> None:
+    """Neither the database nor the rows to import give way to what is written."""
+    database = tmp_path / "codes.sqlite3"
+    link = tmp_path / "link.csv"
+    link.symlink_to(database)
+    file = written(tmp_path, *for_anna("03", "4"))
+    for target in (str(database), str(link), f"{database}-wal"):
+        for arguments in (["export", "--format", "csv", target], ["import", "--errors", target]):
+            end = [file] if arguments[0] == "import" else []
+            assert "is a file of the database" in failure(tmp_path, *arguments, *end)
+    before = Path(file).read_bytes()
+    for option in ([], ["--dry-run", "--keep-going"]):
+        message = failure(tmp_path, "import", *option, "--errors", file, file)
+        assert "is the file to import" in message
+    assert Path(file).read_bytes() == before
+    assert "name a file, not -" in failure(tmp_path, "import", "--errors", "-", file)
+    both = ("--delete", "--on-existing", "skip")
+    assert "exclude each other" in failure(tmp_path, "import", *both, file, status=2)
+    assert storage.count() == 2
+
+
 def test_message_is_one_line_whatever_the_file_holds(tmp_path: Path) -> None:
     """What a file calls its columns can neither break the line nor steer a terminal."""
     record = '{"a\\nb\\u001b[2J": 1}\n'
@@ -224,7 +274,7 @@ def test_code_pattern_of_the_operator_binds(tmp_path: Path) -> None:
     digits = {"BARRING_CODE_PATTERN": "[0-9]+"}
     assert "match [0-9]+" in failure(tmp_path, "import", file, **digits)
     succeed(tmp_path, "import", file)
-    assert succeed(tmp_path, "import", "--delete", file, **digits) == "1 codes removed\n"
+    assert succeed(tmp_path, "import", "--delete", file, **digits) == "1 code removed\n"
 
 
 @pytest.mark.parametrize("command", ["import", "export"])

@@ -5,8 +5,7 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from flask import request
-
+from barring.application import Request, current_request
 from barring.settings import Settings, SettingsError, is_loopback
 
 from .caller import ROLES, TITLES, Caller, Role
@@ -16,8 +15,11 @@ CHALLENGE = 'Role realm="barring"'
 SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
 SCOPE_HEADERS = ("X-Tenant-Id", "X-Group-Id", "X-User-Id")
 
-_PROXY = re.compile(r"HTTP_(X_FORWARDED_.*|FORWARDED|VIA)\Z")
+_PROXY = re.compile(r"^HTTP_(X_FORWARDED_.*|FORWARDED|VIA)$", re.MULTILINE)
 """The variables, of the server's, that hold what a proxy says of itself."""
+
+_ROLE, *_SCOPE = (f"HTTP_{name.upper().replace('-', '_')}" for name in ("X-Role", *SCOPE_HEADERS))
+"""The variables that hold the headers which every request may send."""
 
 
 def _scheme(header: str, words: str) -> dict[str, str]:
@@ -36,14 +38,15 @@ class Local(Mode):
     security_schemes = {"caller": _CALLER}  # noqa: RUF012
 
     def caller(self) -> Caller:
-        if not _from_this_machine():
+        request = current_request()
+        if not _from_this_machine(request):
             refuse(
                 403,
                 "not_local",
                 "BARRING_AUTH=local serves clients on this machine, and through no proxy; "
                 "to serve others, set BARRING_AUTH to gateway or jwt.",
             )
-        return _header_caller()
+        return _header_caller(request)
 
 
 class Gateway(Mode):
@@ -66,6 +69,7 @@ class Gateway(Mode):
             )
 
     def caller(self) -> Caller:
+        request = current_request()
         proof = request.headers.get(SECRET_HEADER, "").encode("latin-1")
         # Every secret is compared, whatever the first comparison gave.
         if not any([hmac.compare_digest(proof, secret) for secret in self._secrets]):
@@ -75,27 +79,27 @@ class Gateway(Mode):
                 f"Only the gateway is served here, and it proves itself with {SECRET_HEADER}.",
                 'Gateway realm="barring"',
             )
-        caller = _header_caller()
+        caller = _header_caller(request)
         require_scope(caller, SCOPE_HEADERS, "A caller of this role needs the header")
         return caller
 
 
-def _from_this_machine() -> bool:
-    via_proxy = any(map(_PROXY.match, request.environ))
+def _from_this_machine(request: Request) -> bool:
+    via_proxy = _PROXY.search("\n".join(request.environ))
     # gunicorn gives the peer of a Unix socket no address.
     return not via_proxy and (not request.remote_addr or is_loopback(request.remote_addr))
 
 
-def _header_caller() -> Caller:
-    role: Role | None = ROLES.get(request.headers.get("X-Role", ""))
+def _header_caller(request: Request) -> Caller:
+    role: Role | None = ROLES.get(request.environ.get(_ROLE, ""))
     if role is None:
         refuse(401, "role", f"Send the header X-Role with one of: {TITLES}.", CHALLENGE)
-    tenant, group, user = map(_scope_header, SCOPE_HEADERS)
+    values = map(request.environ.get, _SCOPE)
+    tenant, group, user = map(_scope_header, SCOPE_HEADERS, values)
     return Caller(role, (tenant, group, user))
 
 
-def _scope_header(name: str) -> str | None:
-    value = request.headers.get(name)
+def _scope_header(name: str, value: str | None) -> str | None:
     try:
         return None if value is None else _decoded(value)
     except ValueError:

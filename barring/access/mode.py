@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from webargs.flaskparser import abort
 
 from barring import logs
-from barring.application import request
+from barring.application import current_request
 from barring.settings import Settings
 
 from .caller import Caller
@@ -43,6 +43,7 @@ def require_scope(caller: Caller, names: tuple[str, str, str], message: str) -> 
 
 def refuse(status: int, reason: str, message: str, challenge: str | None = None) -> NoReturn:
     """Answer 401, with its challenge, or 403, and say in the log why; never with what was sent."""
+    request = current_request()
     logs.emit(
         "refused_authentication",
         request_id=request.id,

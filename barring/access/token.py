@@ -7,8 +7,8 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from flask import request
 
+from barring.application import current_request
 from barring.settings import Settings, SettingsError, read_file, split_secrets, variable
 
 from .caller import ROLES, TITLES, Caller
@@ -48,7 +48,7 @@ class Token(Mode):
         self._audience = settings.jwt_audience
 
     def caller(self) -> Caller:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = current_request().headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             message = "Send the header Authorization: Bearer, with a token."
             refuse(401, "token_missing", message, 'Bearer realm="barring"')

@@ -4,24 +4,24 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import click
 
-from barring.bulk import MORE, InputError, Rejected, Writer, read_rows
+from barring.bulk import COLUMNS, MORE, InputError, Reader, Rejected, Writer
 from barring.files import replacing
 from barring.settings import Settings
-from barring.storage import Existing, StagedRow, Staging
-from schemas import TextRule, code_rule
+from barring.storage import Existing, StagedRow, Staging, Storage
+from schemas import code_rule
 
 from .common import audit, opened_storage, progress
 
 _AT_ONCE = 10_000
-_KINDS = {".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
-_FILE = click.Path(dir_okay=False, path_type=Path)
+_KINDS = {"": "csv", ".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+_FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 
 
 class _Rejections:
@@ -32,54 +32,89 @@ class _Rejections:
         self._first = (sys.maxsize, "")
         self._writer = writer
 
-    def add(self, line: int, values: Iterable[str], reason: str) -> None:
+    def add(self, row: Rejected) -> None:
         """Refuse one row."""
-        self._first = min(self._first, (line, reason))
+        self._first = min(self._first, (row.line, row.reason))
         self.count += 1
         if self._writer:
-            self._writer.write((*values, str(line), reason))
+            self._writer.reject(row)
+
+    def add_staged(self, row: StagedRow, reason: str) -> None:
+        """Refuse a row that is good, but for what else there is."""
+        self.add(Rejected(row.line, reason, dict(zip(COLUMNS, row[1:], strict=True))))
 
     def add_existing(self, row: StagedRow) -> None:
         """Refuse a row whose code is stored already."""
-        self.add(row.line, row[1:], "code: This code exists already.")
+        self.add_staged(row, "code: This code exists already.")
 
     def __str__(self) -> str:
-        return "{} rows rejected, the first: line {}: {}".format(self.count, *self._first)
+        line, reason = self._first
+        return f"{_counted(self.count, 'row')} rejected, the first: line {line}: {reason}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 @contextmanager
-def _written(path: Path, kind: str, more: tuple[str, ...] = ()) -> Iterator[Writer]:
-    """A writer to a file that appears when it is whole."""
+def _written(
+    storage: Storage, path: Path, kind: str, more: tuple[str, ...] = ()
+) -> Iterator[Writer]:
+    """A writer to a file that appears when it is whole. Raises InputError for the database's."""
+    if storage.keeps(path):
+        raise InputError(f"{path}: is a file of the database; name another")
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         yield Writer(stream, kind, more)
 
 
-def _rows(file: BinaryIO, rule: TextRule | None) -> Iterator[StagedRow | Rejected]:
-    """The rows of a file. Raises InputError, naming it, where it cannot be read."""
+@contextmanager
+def _naming(file: BinaryIO) -> Iterator[None]:
+    """Name the file in an InputError of what it holds."""
     try:
-        yield from read_rows(file, rule)
+        yield
     except InputError as error:
         raise InputError(f"{file.name}: {error}") from None
 
 
+def _check_errors(errors: Path | None, file: BinaryIO, keep_going: bool) -> None:
+    """Raise InputError where the rejected rows would take the place of the only good ones."""
+    if str(errors) == "-":
+        raise InputError("--errors: name a file, not -")
+    same = errors and errors.exists() and os.path.samestat(errors.stat(), os.fstat(file.fileno()))
+    if same and not keep_going:
+        raise InputError(f"{errors}: is the file to import; name another, or add --keep-going")
+
+
 def _stage(
     file: BinaryIO,
-    rows: Iterator[StagedRow | Rejected],
+    reader: Reader,
     staging: Staging,
     rejections: _Rejections,
     update: Callable[[int, int], None],
 ) -> None:
     """Gather the good rows of a file; refuse the others, and those that repeat another."""
     size = os.fstat(file.fileno()).st_size if file.seekable() else 0
+    rows = iter(reader)
     while part := list(itertools.islice(rows, _AT_ONCE)):
         staging.put(row for row in part if isinstance(row, StagedRow))
         for row in part:
             if isinstance(row, Rejected):
-                rejections.add(*row)
+                rejections.add(row)
         if size:
             update(file.tell(), size)
     for repeated in staging.take_repeated():
-        rejections.add(repeated.line, repeated[1:], "code: Repeats the code of an earlier line.")
+        rejections.add_staged(repeated, "code: Repeats the code of an earlier line.")
+
+
+def _tell(count: int, rejections: _Rejections, delete: bool, dry_run: bool) -> None:
+    """Say what was done, here and in the log. Raises InputError where not all of it was."""
+    if count and not dry_run:
+        audit("delete" if delete else "create", count)
+    verb = f"{'would be ' if dry_run else ''}{'removed' if delete else 'stored'}"
+    done = f"{_counted(count, 'code')} {verb}"
+    if rejections.count:
+        raise InputError(f"{done}; {rejections}")
+    click.echo(done)
 
 
 @click.command("import")
@@ -93,7 +128,7 @@ def _stage(
     help="A row whose code exists is rejected, left out, or gives it another description.",
 )
 @click.option("--keep-going", is_flag=True, help="Take the good rows even if others are rejected.")
-@click.option("--dry-run", is_flag=True, help="Check everything, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Check everything, and change no code.")
 @click.option("--errors", type=_FILE, help="Write the rejected rows here, each with its reason.")
 def import_file(
     file: BinaryIO,
@@ -106,8 +141,8 @@ def import_file(
     """Store the codes of FILE (- for standard input): all of them, or none.
 
     CSV with commas, semicolons or tabs, JSON a line, or a JSON array: the content tells which. The
-    columns tenant, group, user, code and description are named in the first line. Mend the file of
-    --errors, and import it again.
+    columns tenant, group, user, code and description are named in the first line. If rows are
+    rejected, mend FILE and import it again; or with --keep-going the file of --errors alone.
 
     \b
     Examples:
@@ -115,14 +150,20 @@ def import_file(
       barring import --keep-going --errors rejected.csv codes.csv
       barring import --delete leavers.csv
     """
+    if delete and on_existing != "fail":
+        raise click.UsageError("--delete and --on-existing exclude each other")
+    _check_errors(errors, file, keep_going and not dry_run)
     rule = None if delete else code_rule(Settings.from_environment().code_pattern)
     with ExitStack() as stack:
-        rejected = stack.enter_context(_written(errors, "csv", MORE)) if errors else None
-        rejections = _Rejections(rejected)
-        storage = stack.enter_context(opened_storage(create=not delete and not dry_run))
+        stack.enter_context(_naming(file))
+        reader = Reader(file, rule)
+        storage = stack.enter_context(opened_storage(create=not delete))
+        rejections = _Rejections(
+            stack.enter_context(_written(storage, errors, reader.kind, MORE)) if errors else None
+        )
         staging = stack.enter_context(storage.staging())
         update = stack.enter_context(progress("Reading"))
-        _stage(file, _rows(file, rule), staging, rejections, update)
+        _stage(file, reader, staging, rejections, update)
         # Even if a row is rejected, those that exist already are found and told.
         undo = dry_run or bool(rejections.count and not keep_going)
         if delete:
@@ -130,14 +171,7 @@ def import_file(
         else:
             report = rejections.add_existing
             count = staging.add(on_existing, report, keep_going=keep_going, dry_run=undo)
-    if rejections.count and not keep_going:
-        count = 0
-    if count and not dry_run:
-        audit("delete" if delete else "create", count)
-    done = f"{count} codes {'would be ' if dry_run else ''}{'removed' if delete else 'stored'}"
-    if rejections.count:
-        raise InputError(f"{done}; {rejections}")
-    click.echo(done)
+    _tell(0 if rejections.count and not keep_going else count, rejections, delete, dry_run)
 
 
 @click.command("export")
@@ -153,14 +187,16 @@ def export_file(file: Path, kind: str | None) -> None:
       barring export codes.csv
       barring export --format ndjson | gzip > codes.ndjson.gz
     """
-    kind = kind or _KINDS.get(file.suffix, "csv")
+    kind = kind or _KINDS.get(file.suffix.lower())
+    if kind is None:
+        raise InputError(f"{file}: its ending is none of{' '.join(_KINDS)}; say --format")
     with opened_storage() as storage, ExitStack() as stack:
         if str(file) == "-":
             # Not as the shell would have it: a file of codes is the same everywhere.
             cast(io.TextIOWrapper, sys.stdout).reconfigure(encoding="utf-8", newline="")
             writer = Writer(sys.stdout, kind)
         else:
-            writer = stack.enter_context(_written(file, kind))
+            writer = stack.enter_context(_written(storage, file, kind))
         update = stack.enter_context(progress("Writing"))
         total = storage.count()
         for number, row in enumerate(storage.export(), 1):

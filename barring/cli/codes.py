@@ -30,7 +30,11 @@ def _owner(command: click.Command) -> click.Command:
 
 def _code(code: str) -> str:
     """The code given, or read from standard input: arguments can be read by other users."""
-    return sys.stdin.buffer.readline().decode().rstrip("\r\n") if code == "-" else code
+    if code != "-":
+        return code
+    if not (line := sys.stdin.buffer.readline()):
+        raise InputError("standard input is empty; write the code to it")
+    return line.decode().rstrip("\r\n")
 
 
 def _print(codes: list[AuthorizationCode], as_json: bool) -> None:

@@ -1,5 +1,6 @@
 """What all commands share: the storage, the errors, the progress and the output."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,10 @@ class Commands(click.Group):
         status, message = 1, ""
         try:
             options["standalone_mode"] = False
+            if None in (sys.stdin, sys.stdout, sys.stderr):
+                # A file that is opened next, the database say, would take the stream's place.
+                raise InputError("a standard stream is closed; let it be /dev/null")
+            signal.signal(signal.SIGTERM, _end)
             status = super().main(*args, **options) or 0
         except click.ClickException as error:
             status, message = error.exit_code, f"{error.format_message()} (see --help)"
@@ -51,6 +56,11 @@ class Commands(click.Group):
         return super().parse_args(ctx, args or ["--help"])
 
 
+def _end(number: int, _: object) -> NoReturn:
+    """End as by Ctrl-C, so that nothing is left half-written."""
+    sys.exit(128 + number)
+
+
 def one_line(text: str) -> str:
     """A text with a space for what would move the cursor of a terminal, or do worse."""
     return "".join(character if character.isprintable() else " " for character in text)
@@ -63,6 +73,11 @@ def opened_storage(*, create: bool = False) -> Iterator[Storage]:
     try:
         if create:
             storage.prepare()
+        elif not storage.exists():
+            raise StorageError(
+                f"{storage}: there is no database yet; serve, add, import and restore make it, "
+                "and BARRING_DATABASE_URL says where it is"
+            )
         yield storage
     finally:
         storage.close()

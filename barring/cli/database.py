@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from barring.storage import StorageError
+from barring.settings import Settings
+from barring.storage import StorageError, open_storage
 
 from .common import json_option, opened_storage, progress, show
 
@@ -37,10 +38,10 @@ def restore(file: Path, force: bool) -> None:
     Example:
       barring restore --force /var/backups/barring-monday.sqlite3
     """
-    with opened_storage() as storage:
-        if storage.exists() and not force:
-            raise StorageError("there is a database already; to replace it, add --force")
-        storage.restore(file)
+    storage = open_storage(Settings.from_environment().database_url)
+    if storage.exists() and not force:
+        raise StorageError("there is a database already; to replace it, add --force")
+    storage.restore(file)
     click.echo(f"restored {file}")
 
 

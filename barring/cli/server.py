@@ -34,12 +34,12 @@ def serve(**options: str | None) -> None:
       barring serve
       barring serve --bind unix:/run/barring/socket --workers 4
     """
-    from barring.server import Server
+    from barring.server import Server, check_tls
 
     for name, value in options.items():
         if value is not None:
             set_variable(name, value)
-    Settings.from_environment()
+    check_tls(Settings.from_environment())
     Server().run()
 
 

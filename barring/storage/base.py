@@ -106,6 +106,10 @@ class Storage(ABC):
     """Told of every write how many seconds it waited for the right to write."""
 
     @abstractmethod
+    def __str__(self) -> str:
+        """Where the database is, without any password."""
+
+    @abstractmethod
     def prepare(self) -> None:
         """Create or upgrade the database, and leave no connection open.
 
@@ -158,6 +162,10 @@ class Storage(ABC):
     @abstractmethod
     def exists(self) -> bool:
         """Whether there is a database already."""
+
+    @abstractmethod
+    def keeps(self, path: Path) -> bool:
+        """Whether a file is the database's own, by whatever name, and must not be written to."""
 
     @abstractmethod
     def backup(self, target: Path, progress: Progress) -> None:

@@ -81,6 +81,9 @@ class SQLiteStorage(Storage):
         lock = self.path.with_name(f"{self.path.name}-lock")
         self._turns = Turns(lock, sqlite_file.BUSY_TIMEOUT, self._transaction)
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     def prepare(self) -> None:
         if not safe_version(sqlite3.sqlite_version_info):
             raise StorageError(
@@ -103,11 +106,12 @@ class SQLiteStorage(Storage):
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._translated():
-            return [AuthorizationCode(*row) for row in self._database().execute(_LIST, owner)]
+            rows = self._database().conn.execute(_LIST, owner)
+            return [AuthorizationCode(*row) for row in rows]
 
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
         with self._translated():
-            row = self._database().execute(_GET, (*owner, code)).fetchone()
+            row = self._database().conn.execute(_GET, (*owner, code)).fetchone()
         return row and AuthorizationCode(*row)
 
     def add(self, owner: Owner, codes: Sequence[tuple[str, str]]) -> None:
@@ -174,8 +178,14 @@ class SQLiteStorage(Storage):
     def exists(self) -> bool:
         return self.path.exists()
 
+    def keeps(self, path: Path) -> bool:
+        own = self.path.resolve()
+        return path.resolve() in [
+            own.with_name(f"{own.name}{suffix}") for suffix in ("", "-wal", "-shm", "-lock")
+        ]
+
     def backup(self, target: Path, progress: Progress) -> None:
-        if target.absolute() == self.path:
+        if self.keeps(target):
             raise StorageError(f"{target}: is the database itself; name another file")
         with self._translated(), _files(target):
             sqlite_backup.copy_database(self._database(), target, progress)
@@ -192,12 +202,12 @@ class SQLiteStorage(Storage):
             return sqlite_backup.count(self._database())
 
     def close(self) -> None:
+        # Without a connection the -wal and the -shm may go, and others come.
+        self._opened = self._opened[:1]
         database = getattr(self._local, "database", None)
         if database:
             del self._local.database
             database.close()
-        # Without a connection the -wal and the -shm may go, and others come.
-        self._opened = self._opened[:1]
 
     def _database(self) -> Database:
         """This thread's connection, opened on its first call."""

@@ -21,7 +21,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
-SERVICE = os.environ.get("CODES_URL", "http://127.0.0.1:8000")
+SERVICE = os.environ.get("CODES_URL", "http://127.0.0.1:8000").rstrip("/")
 HEADERS = {"X-Role": "System Admin", "Content-Type": "application/json"}
 if "CODES_AUTHORIZATION" in os.environ:
     HEADERS["Authorization"] = os.environ["CODES_AUTHORIZATION"]
@@ -33,14 +33,18 @@ Row = dict[str, str]
 
 
 def read_changes(path: str) -> dict[Owner, list[Row]]:
-    """The rows of each user, in their order; with commas or semicolons, with or without a BOM."""
+    """The rows of each user, in their order; with commas or semicolons, with or without a BOM.
+
+    Every row is looked at before anything is sent.
+    """
     with open(path, encoding="utf-8-sig", newline="") as file:
         delimiter = ";" if ";" in file.readline() else ","
         file.seek(0)
         changes: dict[Owner, list[Row]] = {}
         for number, row in enumerate(csv.DictReader(file, delimiter=delimiter), 1):
-            if not row.keys() >= COLUMNS or row["action"] not in ("join", "leave"):
-                sys.exit(f"{path}: row {number}: has not all columns, or another action")
+            whole = row.keys() == COLUMNS and None not in row.values()
+            if not whole or row["action"] not in ("join", "leave"):
+                raise ValueError(f"row {number}: has not the columns of the first, or no action")
             owner = (row["tenant"], row["group"], row["user"])
             changes.setdefault(owner, []).append(row)
         return changes
@@ -88,8 +92,14 @@ def update_patiently(owner: Owner, rows: list[Row]) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Name one file: python3 nightly.py changes.csv")
+    try:
+        changes = read_changes(sys.argv[1])
+    except (OSError, ValueError, csv.Error) as error:  # What is not UTF-8 is a ValueError too.
+        sys.exit(f"{sys.argv[1]}: {error}")
     failed = False
-    for owner, rows in read_changes(sys.argv[1]).items():
+    for owner, rows in changes.items():
         try:
             came, went = update_patiently(owner, rows)
             print(*owner, f"+{came}", f"-{went}", sep="\t")

@@ -1,0 +1,51 @@
+"""`python -m bench`: measures, and writes docs/benchmark.md and docs/benchmark.svg."""
+
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from . import load, parts, report
+from .servers import Seeds
+
+
+@click.command(help="Measure this service beside its peers, in rounds that take turns.")
+@click.option("--rounds", default=5, show_default=True, help="How often each pair is measured.")
+@click.option("--seconds", default=3.0, show_default=True, help="How long each run takes.")
+@click.option("--stored", default=1_000_000, show_default=True, help="How many codes are stored.")
+@click.option("--large", default=10_000_000, show_default=True, help="How many for the scale.")
+@click.option(
+    "--part",
+    "chosen",
+    multiple=True,
+    type=click.Choice(list(parts.PARTS)),
+    help="Only this part, and print instead of writing; may be repeated.",
+)
+def main(rounds: int, seconds: float, stored: int, large: int, chosen: tuple[str, ...]) -> None:
+    """Run the parts, print every line, and write the report where all of them were run."""
+    load.require_tools()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="barring-bench-")))
+        logs = Path(tempfile.mkdtemp(prefix="barring-bench-logs-"))
+        plan = parts.Plan(Seeds(folder), logs, _shim(folder), rounds, seconds, stored, large)
+        results = report.Results()
+        for name in chosen or parts.PARTS:
+            click.echo(f"{name}: ", err=True)
+            parts.PARTS[name](plan, results)
+    click.echo(results.markdown())
+    if not chosen:
+        report.write(results, plan)
+
+
+def _shim(folder: Path) -> Path:
+    """The library that makes each sync slower."""
+    library = folder / "slow_sync.so"
+    source = Path(__file__).with_name("slow_sync.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+if __name__ == "__main__":
+    main()

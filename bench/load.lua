@@ -1,0 +1,76 @@
+-- What wrk sends: one workload on the stored codes, of which user n has ten, n * 10 and on.
+-- Arguments: the workload, how many codes are stored, and a seed that no other run has.
+
+local PATH = "/api/v1/tenants/t%d/groups/g%d/users/u%d/services/outgoing_call_barring/codes/"
+local ROLE = {["X-Role"] = "Group Admin"}
+local JSON = {["X-Role"] = "Group Admin", ["Content-Type"] = "application/json"}
+-- Distinct steps through the codes: a prime divides no number of codes in use here.
+local STEP = 7919
+
+local users, seed
+local sent = 0
+
+local function path(user)
+  return PATH:format(math.floor(user / 1000), math.floor(user / 100) % 10, user % 100)
+end
+
+local function list(count)
+  local items = {}
+  for item = 1, count do
+    items[item] = ('{"code":"@-%05d","description":"Desk %d"}'):format(item, item)
+  end
+  return '{"authCodes":[' .. table.concat(items, ",") .. "]}"
+end
+
+-- A code that no other request of any run creates: six characters, seven with the mark.
+local function fresh()
+  return ("%02x%05x"):format(seed % 256, sent)
+end
+
+local function post_list(body)
+  return function()
+    return wrk.format("POST", path(math.random(0, users - 1)), JSON, (body:gsub("@", fresh())))
+  end
+end
+
+local workloads = {
+  get = function()
+    local code = math.random(0, users * 10 - 1)
+    return wrk.format("GET", path(math.floor(code / 10)) .. ("%08d/"):format(code), ROLE)
+  end,
+  list = function()
+    return wrk.format("GET", path(math.random(0, users - 1)), ROLE)
+  end,
+  post = function()
+    local body = ('{"code":"%s","description":"Desk %d"}'):format(fresh(), sent)
+    return wrk.format("POST", path(math.random(0, users - 1)), JSON, body)
+  end,
+  post100 = post_list(list(100)),
+  post10000 = post_list(list(10000)),
+  delete = function()
+    local code = (seed * 100000 + sent) * STEP % (users * 10)
+    return wrk.format("DELETE", path(math.floor(code / 10)) .. ("%08d/"):format(code), ROLE)
+  end,
+}
+
+function workloads.mix()
+  return workloads[sent % 10 == 0 and "post" or "get"]()
+end
+
+function init(args)
+  users, seed = math.floor(tonumber(args[2]) / 10), tonumber(args[3])
+  math.randomseed(seed)
+  local next_request = workloads[args[1]]
+  function request()
+    sent = sent + 1
+    return next_request()
+  end
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(("\n{\"requests\":%d,\"seconds\":%f,\"p50\":%f,\"p99\":%f,\"status\":%d,\"socket\":%d}\n"):format(
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3,
+    latency:percentile(99) / 1e3, errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout))
+end

@@ -1,0 +1,110 @@
+"""The load: what the workloads are, and how wrk puts them on a server."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from .servers import USER, Server, call
+
+SCRIPT = Path(__file__).with_name("load.lua")
+
+
+class Workload(NamedTuple):
+    """What is sent, over how many connections that stay open."""
+
+    title: str
+    kind: str
+    connections: int = 16
+    patience: int = 1
+    """How many times as long as the others it runs."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing."""
+        return self.kind in ("get", "list")
+
+
+GET = Workload("GET one", "get")
+LIST = Workload("GET a list of 10", "list")
+POST = Workload("POST one", "post")
+POST_100 = Workload("POST a list of 100", "post100")
+POST_10000 = Workload("POST a list of 10,000, 4 connections", "post10000", 4, 3)
+MIX = Workload("90 % GET one, 10 % POST one", "mix")
+GET_64 = Workload("GET one, 64 connections", "get", 64)
+POST_64 = Workload("POST one, 64 connections", "post", 64)
+DELETE = Workload("DELETE one", "delete")
+
+ALL = (GET, LIST, POST, POST_100, POST_10000, MIX, GET_64, POST_64, DELETE)
+"""DELETE comes last: it takes away what the others read."""
+
+
+class Run(NamedTuple):
+    """Requests a second, and milliseconds within which half, and 99 in 100, were answered."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def run(server: Server, workload: Workload, stored: int, seconds: float, seed: int) -> Run:
+    """Put a workload on a server. An answer that is no success ends the benchmark.
+
+    `seed` is another for every run on one database.
+    """
+    command = [
+        *("wrk", "--threads", "1", "--connections", str(workload.connections)),
+        *(
+            "--duration",
+            f"{seconds * workload.patience:g}s",
+            "--timeout",
+            "60s",
+            "--script",
+            str(SCRIPT),
+        ),
+        *(f"http://127.0.0.1:{server.port}", "--", workload.kind, str(stored), str(seed)),
+    ]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    server.settle()
+    told = json.loads(output.splitlines()[-1])
+    if told["status"] or told["socket"] or not told["requests"]:
+        raise SystemExit(f"bench: {server.subject.name}, {workload.title}: {output}")
+    return Run(told["requests"] / told["seconds"], told["p50"], told["p99"])
+
+
+def check(server: Server) -> None:
+    """See that a server does the job, before its speed counts."""
+    code = f"{USER}smoke-1/"
+    one, many = (
+        b'{"code":"smoke-1","description":"One"}',
+        b'{"authCodes":[{"code":"smoke-2"},{"code":"smoke-3"}]}',
+    )
+    steps = [
+        ("GET", f"{USER}00000001/", None, 200, {"code": "00000001", "description": "Desk 1"}),
+        ("GET", USER, None, 200, 10),
+    ]
+    if not server.subject.reads_only:
+        steps += [
+            ("POST", USER, one, 201, None),
+            ("POST", USER, many, 201, None),
+            ("POST", USER, many.replace(b"smoke-2", b"!"), None, None),
+            ("GET", code, None, 200, {"code": "smoke-1", "description": "One"}),
+            ("GET", USER, None, 200, 13),
+            *(("DELETE", code.replace("-1", f"-{n}"), None, 200, None) for n in (1, 2, 3)),
+            ("GET", USER, None, 200, 10),
+        ]
+    for method, path, body, status, expected in steps:
+        got, answer = call(server.port, method, path, body)
+        found = json.loads(answer) if expected else None
+        if isinstance(expected, int) and isinstance(found, dict):
+            found = len(found.get("authCodes", [found] * 10))
+        if (got != status if status else got < 400) or found != expected:
+            raise SystemExit(f"bench: {server.subject.name}: {method} {path}: {got} {answer!r}")
+
+
+def require_tools() -> None:
+    """Say what is missing before anything long begins."""
+    missing = [tool for tool in ("wrk", "cc") if not shutil.which(tool)]
+    if missing:
+        raise SystemExit(f"bench: {' and '.join(missing)} missing; on Debian: apt install wrk gcc")

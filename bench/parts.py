@@ -1,0 +1,192 @@
+"""The parts of the benchmark: which servers run which workloads, and what is asked of them."""
+
+import json
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import orjson
+import pysqlite3 as sqlite3
+
+from . import load
+from .load import DELETE, GET, LIST, POST, POST_100, POST_10000, Run, Workload
+from .report import Results
+from .servers import (
+    FALCON,
+    FASTAPI,
+    FLASK,
+    NAIVE,
+    OURS,
+    WSGI,
+    Seeds,
+    Server,
+    Subject,
+    call,
+    rows,
+    running,
+)
+
+Thing = TypeVar("Thing")
+
+BYTES_AT_MOST = 60
+"""Of the file, for each code, above the code's own text."""
+
+
+class Plan(NamedTuple):
+    """How the benchmark is to be run."""
+
+    seeds: Seeds
+    logs: Path
+    shim: Path
+    rounds: int
+    seconds: float
+    stored: int
+    large: int
+
+    def start(self, stack: ExitStack, subject: Subject, stored: int, **how: Path) -> Server:
+        """A server with codes of its own, that runs to the end of the stack."""
+        database = "" if subject.reads_only else self.seeds.fresh(subject, stored)
+        server = stack.enter_context(running(subject, database, self.logs, **how))
+        load.check(server)
+        load.run(server, GET, stored, 1, 0)  # A server that has just started is slower.
+        return server
+
+
+def peers(plan: Plan, results: Results) -> None:
+    """The service and its peers under every workload."""
+    for turn in range(plan.rounds):
+        with ExitStack() as stack:
+            subjects = (OURS, FLASK, FALCON, FASTAPI, WSGI)
+            servers = [plan.start(stack, subject, plan.stored) for subject in subjects]
+            for server in servers:
+                results.note(server.subject.name, "cold start, s", server.cold_start)
+            for number, workload in enumerate(load.ALL):
+                for server in _turned(servers, turn):
+                    if workload.reads or not server.subject.reads_only:
+                        _run(plan, results, server, workload, plan.stored, number)
+            for server in servers:
+                results.note(server.subject.name, "memory after all, MiB", server.memory())
+                results.note(server.subject.name, "memory, pages counted twice", server.resident())
+                work = server.work()
+                results.note(server.subject.name, "busiest worker's part", max(work) / sum(work))
+    for workload in (GET, LIST):
+        results.ratio(workload, OURS, FLASK, 1.0)
+        results.ratio(workload, OURS, FALCON, 0.65)
+        results.ratio(workload, OURS, FASTAPI, 3.5)
+    for workload in (POST, DELETE):
+        results.ratio(workload, OURS, FALCON, 1.0)
+        results.ratio(workload, OURS, FASTAPI, 2.5)
+        results.at_most(f"{workload.title}: p99, ms", results.p99(workload, OURS), 30)
+    results.ratio(POST_100, OURS, FALCON, 1.5)
+    results.ratio(POST_10000, OURS, FALCON, 1.5)
+    results.at_most("Cold start, s", results.noted(OURS, "cold start, s"), 0.5)
+    results.at_most(
+        "Memory of all processes, MiB", results.noted(OURS, "memory after all, MiB"), 140
+    )
+
+
+def slow_disk(plan: Plan, results: Results) -> None:
+    """Every sync takes 2 ms more."""
+    workload = Workload("POST one, slow disk", "post")
+    for turn in range(plan.rounds):
+        with ExitStack() as stack:
+            servers = [plan.start(stack, s, plan.stored, preload=plan.shim) for s in (OURS, NAIVE)]
+            for server in _turned(servers, turn):
+                _run(plan, results, server, workload, plan.stored, 0)
+    results.ratio(workload, OURS, NAIVE, 3.0)
+    results.at_most(f"{workload.title}: p99, ms", results.p99(workload, OURS), 60)
+
+
+def scale(plan: Plan, results: Results) -> None:
+    """Ten thousand codes beside very many."""
+    small, large = (replace(OURS, name=f"{stored:,} codes") for stored in (10_000, plan.large))
+    for turn in range(plan.rounds):
+        with ExitStack() as stack:
+            pairs = [
+                (plan.start(stack, subject, stored), stored)
+                for subject, stored in ((small, 10_000), (large, plan.large))
+            ]
+            for server, _ in pairs:
+                results.note(server.subject.name, "cold start, s", server.cold_start)
+            for number, workload in enumerate((GET, LIST, POST)):
+                for server, stored in _turned(pairs, turn):
+                    _run(plan, results, server, workload, stored, number)
+    for workload in (GET, LIST, POST):
+        results.ratio(workload, large, small, 0.85)
+    starts = [results.noted(subject, "cold start, s") for subject in (large, small)]
+    results.at_most("Start with many codes, s more", starts[0] - starts[1], 0.05)
+    text = sum(len("".join(row).encode()) for row in rows(plan.stored))
+    size = plan.seeds.fresh(OURS, plan.stored).stat().st_size
+    results.at_most("File, bytes a code above its text", (size - text) / plan.stored, BYTES_AT_MOST)
+
+
+def long_list(plan: Plan, results: Results) -> None:
+    """A list of 10,000 beside the least that storing it can take, and the memory that it takes."""
+    with ExitStack() as stack:
+        server = plan.start(stack, OURS, plan.stored)
+        least = sqlite3.connect(plan.seeds.fresh(NAIVE, plan.stored), isolation_level=None)
+        least.execute("PRAGMA journal_mode = WAL")
+        least.execute("PRAGMA synchronous = FULL")
+        _run(plan, results, server, Workload("warm", "get"), plan.stored, 200)
+        idle = server.resident()
+        pairs = [_long_lists(server, least, number) for number in range(10 * plan.rounds)]
+        results.at_most(
+            "POST a list of 10,000: times the least",
+            statistics.median(ours / bare for ours, bare in pairs),
+            2.0,
+        )
+        results.at_most("POST a list of 10,000: MiB above idle", server.peak() - idle, 64)
+        least.close()
+
+
+def _long_lists(server: Server, least: "sqlite3.Connection", number: int) -> tuple[float, float]:
+    """Seconds for a list of 10,000 over HTTP, and for parsing it and one executemany of it."""
+    items = [{"code": f"L{number:03}-{n:05}", "description": f"Desk {n}"} for n in range(10_000)]
+    body = orjson.dumps({"authCodes": items})
+    owner = (f"t{number}", "g0", f"u{random.randrange(10**6)}")
+    path = "/api/v1/tenants/{}/groups/{}/users/{}/services/outgoing_call_barring/codes/"
+    began = time.perf_counter()
+    status, answer = call(server.port, "POST", path.format(*owner), body)
+    ours = time.perf_counter() - began
+    if status != 201:
+        raise SystemExit(f"bench: a list of 10,000: {status} {answer[:200]!r}")
+    began = time.perf_counter()
+    parsed = json.loads(body)["authCodes"]
+    least.execute("BEGIN IMMEDIATE")
+    least.executemany(
+        "INSERT INTO codes VALUES (?, ?, ?, ?, ?)",
+        [(*owner, item["code"], item["description"]) for item in parsed],
+    )
+    least.execute("COMMIT")
+    return ours, time.perf_counter() - began
+
+
+def _turned(things: Sequence[Thing], turn: int) -> Iterable[Thing]:
+    """In another order each round, so that no one always follows the same other."""
+    start = turn % len(things)
+    return [*things[start:], *things[:start]]
+
+
+def _run(
+    plan: Plan, results: Results, server: Server, workload: Workload, stored: int, number: int
+) -> None:
+    run: Run = load.run(server, workload, stored, plan.seconds, number)
+    results.add(workload, server.subject, run)
+    sys.stderr.write(
+        f"{workload.title:28} {server.subject.name:22} {run.rate:9.1f}/s  "
+        f"p50 {run.p50:8.2f} ms  p99 {run.p99:8.2f} ms\n"
+    )
+
+
+PARTS: dict[str, Callable[[Plan, Results], None]] = {
+    "peers": peers,
+    "slow-disk": slow_disk,
+    "scale": scale,
+    "long-list": long_list,
+}

@@ -1,0 +1,153 @@
+"""What came out: medians, ratios and goals, as a table and a plot."""
+
+import datetime
+import platform
+import statistics
+from collections import defaultdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from .load import Run, Workload
+from .servers import OURS, ROOT, Subject
+
+if TYPE_CHECKING:
+    from .parts import Plan
+
+DOCS = ROOT / "docs"
+
+
+class Goal(NamedTuple):
+    """What was asked, and what was found."""
+
+    words: str
+    asked: str
+    found: str
+    met: bool
+
+
+class Results:
+    """Every run, and what was noted beside them."""
+
+    def __init__(self) -> None:
+        self.runs: dict[Workload, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+        self.notes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self.goals: list[Goal] = []
+
+    def add(self, workload: Workload, subject: Subject, run: Run) -> None:
+        """Keep a run; the n-th of each subject belongs to the n-th round."""
+        self.runs[workload][subject.name].append(run)
+
+    def note(self, name: str, what: str, value: float) -> None:
+        """Keep a figure of a server."""
+        self.notes[what][name].append(value)
+
+    def noted(self, subject: Subject, what: str) -> float:
+        """The median of what was noted."""
+        return statistics.median(self.notes[what][subject.name])
+
+    def p99(self, workload: Workload, subject: Subject) -> float:
+        """Milliseconds, the median of the rounds."""
+        return statistics.median(run.p99 for run in self.runs[workload][subject.name])
+
+    def times(self, workload: Workload, one: str, other: str) -> float:
+        """The requests a second of one for each of the other: the median of the rounds' ratios."""
+        of = self.runs[workload]
+        pairs = zip(of[one], of[other], strict=True)
+        return statistics.median(a.rate / b.rate for a, b in pairs)
+
+    def ratio(self, workload: Workload, one: Subject, other: Subject, least: float) -> None:
+        """Ask that `one` answers at least `least` times what `other` does."""
+        found = self.times(workload, one.name, other.name)
+        words = f"{workload.title}: {one.name} beside {other.name}"
+        self.goals.append(Goal(words, f"≥ {least:g} x", f"{found:.2f} x", found >= least))
+
+    def at_most(self, words: str, found: float, most: float) -> None:
+        """Ask that a figure is no larger."""
+        self.goals.append(Goal(words, f"≤ {most:g}", f"{found:.3g}", found <= most))
+
+    def markdown(self) -> str:
+        """The tables: goals, runs, notes."""
+        lines = ["| asked | | found | |", "| --- | --- | --- | --- |"]
+        for goal in self.goals:
+            verdict = "met" if goal.met else "**not met**"
+            lines.append(f"| {goal.words} | {goal.asked} | {goal.found} | {verdict} |")
+        lines += ["", "| workload | server | requests/s | p50, ms | p99, ms | x |"]
+        lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
+        for workload, subjects in self.runs.items():
+            for name, runs in subjects.items():
+                rate, p50, p99 = map(statistics.median, zip(*runs, strict=True))
+                first = next(iter(subjects))
+                times = self.times(workload, first, name)
+                lines.append(
+                    f"| {workload.title} | {name} | {rate:,.1f} | {p50:.2f} | {p99:.2f} "
+                    f"| {times:.2f} |"
+                )
+        lines += ["", "| figure | server | median |", "| --- | --- | ---: |"]
+        for what, named in self.notes.items():
+            for name, values in named.items():
+                lines.append(f"| {what} | {name} | {statistics.median(values):.3g} |")
+        return "\n".join(lines) + "\n"
+
+
+def write(results: Results, plan: "Plan") -> None:
+    """Put the tables into docs/benchmark.md, and the plot into docs/benchmark.svg."""
+    packages = ("flask", "gunicorn", "falcon", "fastapi", "sqlalchemy", "uvicorn")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    head = (
+        "# Benchmark\n\nWritten by `make bench`; how to read it is told in "
+        "[develop.md](develop.md#speed).\n\n"
+        f"{datetime.date.today()}, {_processors()}, Python {platform.python_version()}; "
+        f"{versions}. Medians of {plan.rounds} rounds of {plan.seconds:g} s a run, "
+        f"{plan.stored:,} codes stored. The last column is the median of each round's ratio, of "
+        "the first server named to this one.\n\n"
+        "![Requests a second, beside the other servers](benchmark.svg)\n\n"
+    )
+    (DOCS / "benchmark.md").write_text(head + results.markdown())
+    _plot(results, DOCS / "benchmark.svg")
+
+
+def _processors() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}"
+
+
+def _plot(results: Results, path: Path) -> None:
+    """A bar a server and workload: how many times the service it answers, on a log scale."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams.update({"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9})
+    from matplotlib import pyplot as plt
+
+    shown = [
+        w for w, subjects in results.runs.items() if OURS.name in subjects and len(subjects) > 1
+    ]
+    names = list(dict.fromkeys(n for w in shown for n in results.runs[w] if n != OURS.name))
+    figure, axes = plt.subplots(figsize=(9, 0.7 * len(shown) + 1))
+    height = 0.8 / len(names)
+    for place, name in enumerate(names):
+        found = [
+            (i, results.times(w, OURS.name, name))
+            for i, w in enumerate(shown)
+            if name in results.runs[w]
+        ]
+        axes.barh(
+            [i + place * height for i, _ in found],
+            [times - 1 for _, times in found],
+            height,
+            left=1,
+            label=f"beside {name}",
+        )
+    axes.set_xscale("log")
+    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10]
+    axes.set_xticks(ticks, [f"{tick:g} x" for tick in ticks])
+    axes.minorticks_off()
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_yticks([i + 0.4 - height / 2 for i in range(len(shown))], [w.title for w in shown])
+    axes.invert_yaxis()
+    axes.set_title("Requests a second of this service, as times those of the others")
+    axes.legend(loc="best")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})

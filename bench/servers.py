@@ -1,0 +1,210 @@
+"""What is measured: each server, how its users start it, and the codes it starts with."""
+
+import csv
+import http.client
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+PREFIX = Path(sys.executable).parent
+PEERS = Path(__file__).with_name("peers")
+PATIENCE = 60.0
+"""Seconds that a server may take to its first answer."""
+
+USER = "/api/v1/tenants/t0/groups/g0/users/u0/services/outgoing_call_barring/codes/"
+CALLER = {"X-Role": "Group Admin"}
+
+_GUNICORN = [str(PREFIX / "gunicorn"), "--bind", "127.0.0.1:{port}"]
+_THREADED = [*_GUNICORN, "--workers", "2", "--threads", "8"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A server to measure; `{port}` and `{database}` are filled in at its start."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    folder: Path = PEERS
+    reads_only: bool = False
+
+
+OURS = Subject(
+    "this service",
+    [str(PREFIX / "gunicorn"), "wsgi:app"],
+    {
+        "BARRING_BIND": "127.0.0.1:{port}",
+        "BARRING_DATABASE_URL": "sqlite:///{database}",
+        "BARRING_METRICS": "true",
+    },
+    ROOT,
+)
+_DATABASE = {"DATABASE": "{database}"}
+WSGI = Subject("bare WSGI", [*_THREADED, "bare_wsgi:app"], reads_only=True)
+FLASK = Subject("bare Flask", [*_THREADED, "bare_flask:app"], reads_only=True)
+FALCON = Subject("Falcon + sqlite3", [*_THREADED, "falcon_sqlite:app"], _DATABASE)
+FASTAPI = Subject(
+    "FastAPI + SQLAlchemy",
+    [
+        *(str(PREFIX / "uvicorn"), "fastapi_sqlalchemy:app"),
+        *("--port", "{port}", "--workers", "2"),
+    ],
+    _DATABASE,
+)
+NAIVE = Subject("this stack, naively", [*_THREADED, "naive:app"], _DATABASE)
+
+
+class Seeds:
+    """Databases with codes in them, made once, of which every start gets a fresh copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def fresh(self, subject: Subject, stored: int) -> Path:
+        """A database of its own for a subject: user n has the codes n * 10 to n * 10 + 9."""
+        make = _fill_ours if subject.command == OURS.command else _fill_peer
+        seed = self._folder / f"{make.__name__}-{stored}.sqlite3"
+        if not seed.exists():
+            make(seed, stored)
+        copy = self._folder / f"{subject.name}-{stored}.sqlite3".replace(" ", "-")
+        for suffix in ("", "-wal", "-shm", "-lock"):
+            Path(f"{copy}{suffix}").unlink(missing_ok=True)
+        shutil.copy(seed, copy)
+        os.sync()  # What is being written back would slow whoever is measured first.
+        return copy
+
+
+def rows(stored: int) -> Iterator[tuple[str, str, str, str, str]]:
+    """The codes that are there before a measurement, as load.lua counts on them."""
+    for code in range(stored):
+        user = code // 10
+        owner = f"t{user // 1000}", f"g{user // 100 % 10}", f"u{user % 100}"
+        yield *owner, f"{code:08}", f"Desk {code}"
+
+
+def _fill_ours(path: Path, stored: int) -> None:
+    environment = {**os.environ, "BARRING_DATABASE_URL": f"sqlite:///{path}"}
+    command = [str(PREFIX / "python"), "-m", "barring", "import", "-"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True
+    ) as importing:
+        if importing.stdin:
+            lines = csv.writer(importing.stdin)
+            lines.writerow(("tenant", "group", "user", "code", "description"))
+            lines.writerows(rows(stored))
+    if importing.returncode:
+        raise SystemExit("bench: the import of the first codes failed")
+
+
+def _fill_peer(path: Path, stored: int) -> None:
+    keys = ("tenant_id", "group_id", "user_id", "code")
+    columns = ", ".join(f"{key} TEXT NOT NULL" for key in (*keys, "description"))
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(f"CREATE TABLE codes ({columns}, PRIMARY KEY ({', '.join(keys)}))")
+        connection.executemany("INSERT INTO codes VALUES (?, ?, ?, ?, ?)", rows(stored))
+    connection.close()
+
+
+@dataclass
+class Server:
+    """A server that runs."""
+
+    subject: Subject
+    port: int
+    process: psutil.Popen
+    cold_start: float
+    """Seconds from its start to its first answer."""
+
+    def memory(self) -> float:
+        """MiB that all its processes hold; a page that they share counts once."""
+        return sum(p.memory_full_info().pss for p in self._processes()) / 2**20
+
+    def peak(self) -> float:
+        """MiB that its processes held at most, each at its own time."""
+        return self._status("VmHWM") / 1024
+
+    def resident(self) -> float:
+        """MiB that its processes hold, each counted whole."""
+        return self._status("VmRSS") / 1024
+
+    def work(self) -> list[float]:
+        """Seconds of processor that each worker has used."""
+        return [sum(p.cpu_times()[:2]) for p in self.process.children(recursive=True)]
+
+    def settle(self) -> None:
+        """Wait until what a run has left unanswered is done, and would disturb no other run."""
+        used = -1.0
+        while used != (used := sum(self.work())):
+            time.sleep(0.1)
+
+    def _status(self, name: str) -> int:
+        statuses = [Path(f"/proc/{p.pid}/status").read_text() for p in self._processes()]
+        return sum(int(s.partition(f"{name}:")[2].split()[0]) for s in statuses)
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+
+@contextmanager
+def running(
+    subject: Subject, database: Path | str, logs: Path, preload: Path | None = None
+) -> Iterator[Server]:
+    """A subject on a free port of this machine, from its first answer on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    fill = {"port": str(port), "database": str(database)}
+    environment = {**os.environ, **{k: v.format(**fill) for k, v in subject.environment.items()}}
+    if preload:
+        environment["LD_PRELOAD"] = str(preload)
+    command = [part.format(**fill) for part in subject.command]
+    began = time.perf_counter()
+    log = logs / f"{subject.name}.log"
+    with log.open("ab") as file:
+        process = psutil.Popen(
+            command, cwd=subject.folder, env=environment, stdout=file, stderr=file
+        )
+    try:
+        _wait(process, port, subject, log)
+        yield Server(subject, port, process, time.perf_counter() - began)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(PATIENCE)
+
+
+def _wait(process: psutil.Popen, port: int, subject: Subject, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            status, _ = call(port, "GET", USER)
+        except OSError:
+            time.sleep(0.005)
+            continue
+        if status == 200:
+            return
+        break
+    raise SystemExit(f"bench: {subject.name} did not come up; {log} tells why")
+
+
+def call(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """One request on a connection of its own, and its answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    headers = CALLER | ({"Content-Type": "application/json"} if body else {})
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
