@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import gc
 import os
 import resource
 import signal
@@ -66,6 +67,7 @@ def _end_with_the_launcher() -> None:
 def _hold_signals(server: Any, worker: Worker) -> None:
     """Keep what stops a worker until it can obey: lost, it would delay the stop by 30 seconds."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    gc.freeze()  # What a worker shares with its master, its collector must not touch and so copy.
 
 
 def _release_signals() -> None:

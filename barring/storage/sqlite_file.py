@@ -29,7 +29,13 @@ def connect(path: Path, mode: str = "rw") -> Database:
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None
     )
-    for pragma in ("synchronous = FULL", "fullfsync = ON", "secure_delete = ON"):
+    # The cache in KiB: every thread has one, and the system caches the file for all of them.
+    for pragma in (
+        "synchronous = FULL",
+        "fullfsync = ON",
+        "secure_delete = ON",
+        "cache_size = -100",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("PRAGMA schema_version").fetchone()  # Opens the -wal and the -shm.
     return Database(connection, execute_plugins=False)
