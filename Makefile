@@ -21,6 +21,7 @@ run: .venv/runtime
 
 test: .venv/development
 	.venv/bin/pytest
+	.venv/bin/pytest --postgres
 
 faults: .venv/development
 	.venv/bin/pytest tests/faults --long -s
@@ -69,6 +70,7 @@ dist/barring: .venv/development Makefile $(SOURCES)
 	@echo "Building dist/barring (about a minute)"
 	@PYTHONPATH=. .venv/bin/pyinstaller --log-level ERROR --noconfirm --onefile --strip --name barring --distpath dist \
 	  --workpath build --specpath build --hidden-import wsgi --hidden-import gunicorn.glogging \
+	  --collect-submodules psycopg --collect-all psycopg_binary \
 	  --collect-submodules barring --collect-data barring --collect-data flask_swagger_ui \
 	  $(addprefix --exclude-module=,$(UNUSED)) barring/__main__.py
 
@@ -78,11 +80,11 @@ audit: .venv/development
 lock: | .venv/bin/python
 	.venv/bin/python -m pip install --quiet $(UV)
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" pyproject.toml -o requirements.txt
+	  --custom-compile-command "make lock" --extra postgres pyproject.toml -o requirements.txt
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" -c requirements.txt --group dev pyproject.toml -o requirements-dev.txt
+	  --custom-compile-command "make lock" -c requirements.txt --extra postgres --group dev pyproject.toml -o requirements-dev.txt
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" -c requirements.txt --group bench pyproject.toml -o requirements-bench.txt
+	  --custom-compile-command "make lock" -c requirements.txt --extra postgres --group bench pyproject.toml -o requirements-bench.txt
 
 clean:
 	rm -rf .venv .venv-bench build dist *.egg-info

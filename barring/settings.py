@@ -41,7 +41,8 @@ class Settings:
     """Where to listen: HOST:PORT, [IPV6]:PORT, or unix:PATH."""
 
     database_url: str = f"sqlite:///{quote(str(_home() / 'data' / 'barring.sqlite3'))}"
-    """Where the codes are kept: sqlite:///PATH. A relative path is the working directory's."""
+    """Where the codes are kept: sqlite:///PATH, relative to the working directory if it does not
+    begin with a slash, or postgresql://USER:PASSWORD@HOST/DATABASE."""
 
     workers: int = 2
     """How many processes answer requests."""
@@ -126,6 +127,16 @@ def variable(field: str) -> str:
     return f"BARRING_{field.upper()}"
 
 
+def without_password(url: str) -> str:
+    """A URL that may be shown."""
+    return re.sub(r"(?<=//)([^:/@]*):[^@]*@|(password)=[^&]*", _mask, url)
+
+
+def _mask(found: re.Match[str]) -> str:
+    user, parameter = found.groups()
+    return f"{parameter}=***" if parameter else f"{user}:***@"
+
+
 def set_variable(field: str, value: str) -> None:
     """Let the environment of this process and of those it starts say `value` for a setting."""
     os.environ[variable(field)] = value
@@ -178,8 +189,10 @@ def _listening_address(value: str) -> None:
 
 
 def _database_url(value: str) -> None:
-    if not re.fullmatch(r"sqlite:///[^?#]+", value):
-        raise ValidationError("Must be sqlite:///PATH (four slashes before an absolute path).")
+    if not re.fullmatch(r"sqlite:///[^?#]+|postgresql://.+", value):
+        raise ValidationError(
+            "Must be sqlite:///PATH (four slashes before an absolute path), or postgresql://..."
+        )
 
 
 def _regular_expression(value: str) -> None:

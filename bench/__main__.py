@@ -13,7 +13,7 @@ from .servers import Seeds
 
 @click.command(help="Measure this service beside its peers, in rounds that take turns.")
 @click.option("--rounds", default=5, show_default=True, help="How often each pair is measured.")
-@click.option("--seconds", default=3.0, show_default=True, help="How long each run takes.")
+@click.option("--seconds", default=3, show_default=True, help="How long each run takes.")
 @click.option("--stored", default=1_000_000, show_default=True, help="How many codes are stored.")
 @click.option("--large", default=10_000_000, show_default=True, help="How many for the scale.")
 @click.option(
@@ -23,7 +23,7 @@ from .servers import Seeds
     type=click.Choice(list(parts.PARTS)),
     help="Only this part, and print instead of writing; may be repeated.",
 )
-def main(rounds: int, seconds: float, stored: int, large: int, chosen: tuple[str, ...]) -> None:
+def main(rounds: int, seconds: int, stored: int, large: int, chosen: tuple[str, ...]) -> None:
     """Run the parts, print every line, and write the report where all of them were run."""
     load.require_tools()
     with ExitStack() as stack:

@@ -48,7 +48,7 @@ class Run(NamedTuple):
     p99: float
 
 
-def run(server: Server, workload: Workload, stored: int, seconds: float, seed: int) -> Run:
+def run(server: Server, workload: Workload, stored: int, seconds: int, seed: int) -> Run:
     """Put a workload on a server. An answer that is no success ends the benchmark.
 
     `seed` is another for every run on one database.
@@ -57,7 +57,7 @@ def run(server: Server, workload: Workload, stored: int, seconds: float, seed: i
         *("wrk", "--threads", "1", "--connections", str(workload.connections)),
         *(
             "--duration",
-            f"{seconds * workload.patience:g}s",
+            f"{seconds * workload.patience}s",
             "--timeout",
             "60s",
             "--script",

@@ -45,7 +45,7 @@ class Plan(NamedTuple):
     logs: Path
     shim: Path
     rounds: int
-    seconds: float
+    seconds: int
     stored: int
     large: int
 

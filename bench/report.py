@@ -98,7 +98,7 @@ def write(results: Results, plan: "Plan") -> None:
         "# Benchmark\n\nWritten by `make bench`; how to read it is told in "
         "[develop.md](develop.md#speed).\n\n"
         f"{datetime.date.today()}, {_processors()}, Python {platform.python_version()}; "
-        f"{versions}. Medians of {plan.rounds} rounds of {plan.seconds:g} s a run, "
+        f"{versions}. Medians of {plan.rounds} rounds of {plan.seconds} s a run, "
         f"{plan.stored:,} codes stored. The last column is the median of each round's ratio, of "
         "the first server named to this one.\n\n"
         "![Requests a second, beside the other servers](benchmark.svg)\n\n"

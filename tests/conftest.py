@@ -10,17 +10,21 @@ from flask.testing import FlaskClient
 from app import create_app
 from barring.settings import Settings
 from tests import binary
+from tests.postgres import database, postgres, server
 from tests.service import GROUP_ADMIN, Service, running
+
+__all__ = ["postgres", "server"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Give pytest the option --binary."""
+    """Give pytest the options --binary and --postgres."""
     parser.addoption("--binary", action="store_true", help="ask dist/barring what tests ask")
+    parser.addoption("--postgres", action="store_true", help="keep the codes in PostgreSQL")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --binary, run the tests that ask a service, and no others."""
-    if config.getoption("--binary"):
+    """With --binary or --postgres, run the tests that ask a service, and no others."""
+    if config.getoption("--binary") or config.getoption("--postgres"):
         ask = {"make_client", "service"}
         items[:] = [item for item in items if ask & set(getattr(item, "fixturenames", ()))]
 
@@ -34,11 +38,13 @@ def make_client(
 
         def make(**settings: object) -> FlaskClient:
             service: Service | None = None
+            if request.config.getoption("--postgres"):
+                settings.setdefault("database_url", request.getfixturevalue("postgres"))
             if request.config.getoption("--binary") and not settings:
                 service = request.getfixturevalue("service")
                 binary.empty(service.database)
-            database = service.database if service else tmp_path / "codes.sqlite3"
-            settings.setdefault("database_url", f"sqlite:///{database}")
+            file = service.database if service else tmp_path / "codes.sqlite3"
+            settings.setdefault("database_url", f"sqlite:///{file}")
             app = create_app(Settings(**settings))  # type: ignore[arg-type]
             if request.config.getoption("--binary"):
                 app.wsgi_app = binary.Forwarder(app, settings, started, service)  # type: ignore[method-assign]
@@ -61,5 +67,10 @@ def service(
 ) -> Iterator[Service]:
     """One real service for all tests; each takes owners of its own."""
     command = binary.SERVE if request.config.getoption("--binary") else ()
-    with running(tmp_path_factory.mktemp("service"), command=command) as started:
-        yield started
+    with ExitStack() as stack:
+        settings = {}
+        if request.config.getoption("--postgres"):
+            url = stack.enter_context(database(request.getfixturevalue("server")))
+            settings["BARRING_DATABASE_URL"] = url
+        folder = tmp_path_factory.mktemp("service")
+        yield stack.enter_context(running(folder, command=command, **settings))

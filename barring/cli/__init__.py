@@ -4,7 +4,7 @@ import click
 
 from barring import __version__
 
-from . import bulk, codes, database, server
+from . import bulk, codes, copy, database, server
 from .common import Commands
 
 
@@ -17,6 +17,6 @@ def main() -> None:
     """
 
 
-for module in (server, codes, bulk, database):
+for module in (server, codes, bulk, database, copy):
     for command in module.COMMANDS:
         main.add_command(command)

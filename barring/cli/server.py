@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from barring.access import MODES
-from barring.settings import Settings, set_variable, variable
+from barring.settings import Settings, set_variable, variable, without_password
 
 from .common import json_option, show
 
@@ -59,6 +59,7 @@ def check_config(as_json: bool) -> None:
     values = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     for name in _SECRET:
         values[name] = "(set)" if values[name] else ""
+    values["database_url"] = without_password(settings.database_url)
     show({variable(name): value for name, value in values.items()}, as_json)
 
 

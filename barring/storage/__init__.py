@@ -27,23 +27,34 @@ __all__ = [
 ]
 
 
-def _sqlite(url: str) -> Storage:
+def _sqlite(url: str, threads: int) -> Storage:
     from .sqlite import SQLiteStorage
 
     return SQLiteStorage(unquote(urlsplit(url).path[1:]))
 
 
-_ENGINES: dict[str, Callable[[str], Storage]] = {"sqlite": _sqlite}
+def _postgres(url: str, threads: int) -> Storage:
+    try:
+        from .postgres import PostgresStorage
+    except ImportError as error:
+        raise StorageError(
+            f"postgresql:// needs the extra 'postgres' of this package ({error.name} is missing)"
+        ) from error
+    return PostgresStorage(url, threads)
 
 
-def open_storage(url: str) -> Storage:
+_ENGINES: dict[str, Callable[[str, int], Storage]] = {"sqlite": _sqlite, "postgresql": _postgres}
+
+
+def open_storage(url: str, threads: int = 1) -> Storage:
     """The storage that `url` names, for example sqlite:///data/barring.sqlite3.
 
-    Opens no connection. Raises StorageError for a scheme that no engine serves.
+    `threads` are those that use it at once. Opens no connection. Raises StorageError for a scheme
+    that no engine serves.
     """
     scheme = urlsplit(url).scheme
     if scheme not in _ENGINES:
         raise StorageError(
             f"no storage engine serves {scheme}:// (there is: {', '.join(_ENGINES)})"
         )
-    return _ENGINES[scheme](url)
+    return _ENGINES[scheme](url, threads)

@@ -1,0 +1,74 @@
+"""The command that brings the codes from one database into another."""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+
+import click
+import orjson
+
+from barring.storage import StagedRow, Storage, StorageError, open_storage
+
+from .common import audit, progress
+
+_AT_ONCE = 10_000
+
+
+class _Content:
+    """What a database holds: how many codes, and their checksum in the order of an export."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    @property
+    def checksum(self) -> str:
+        """Of what was read until now."""
+        return self._hash.hexdigest()
+
+    def read(self, storage: Storage) -> Iterator[list[StagedRow]]:
+        """All codes, in parts."""
+        rows = storage.export()
+        while part := list(itertools.islice(rows, _AT_ONCE)):
+            self._hash.update(orjson.dumps(part))
+            yield [StagedRow(line, *row) for line, row in enumerate(part, self.count)]
+            self.count += len(part)
+
+
+@click.command("copy")
+@click.option("--from", "source", metavar="URL", required=True, help="The database to read.")
+@click.option("--to", "target", metavar="URL", required=True, help="Made where there is none.")
+def copy_codes(source: str, target: str) -> None:
+    """Copy all codes from one database to another, of any engine, and compare the two.
+
+    They are those of one moment: stop the service first, or what is written later stays behind. All
+    arrive or none do; if it breaks off, run it again.
+
+    \b
+    Example:
+      barring copy --from sqlite:///data/barring.sqlite3 --to postgresql://barring@host/barring
+    """
+    origin, goal = open_storage(source), open_storage(target)
+    if str(origin) == str(goal):
+        raise StorageError(f"{goal}: is the database to read; name another with --to")
+    if not origin.exists():
+        raise StorageError(f"{origin}: there is no database to read")
+    content, copied = _Content(), _Content()
+    with closing(origin), closing(goal):
+        goal.prepare()
+        total = origin.count()
+        with goal.staging() as staging, progress("Copying") as update:
+            for part in content.read(origin):
+                staging.put(part)
+                update(content.count, max(total, content.count))
+            staging.add("replace", lambda row: None, keep_going=True)
+        for _ in copied.read(goal):
+            pass
+    if (content.count, content.checksum) != (copied.count, copied.checksum):
+        raise StorageError(f"{goal}: holds all that {origin} does, and more: it was not empty")
+    audit("create", content.count)
+    click.echo(f"{content.count} codes copied; both hold the same ({content.checksum})")
+
+
+COMMANDS = (copy_codes,)

@@ -1,0 +1,309 @@
+"""The engine that keeps the codes in a PostgreSQL database, which many machines may share."""
+
+import contextlib
+import select
+import threading
+import time
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from barring.domain import AuthorizationCode, Owner
+
+from . import postgres_schema
+from .base import (
+    AlreadyExists,
+    OutcomeUnknown,
+    Progress,
+    Staging,
+    Storage,
+    StorageError,
+    StorageUnavailable,
+)
+from .postgres_staging import PostgresStaging
+
+CONNECTIONS = 16
+"""Of one worker, at most: more than a database's processors can use do not make it faster."""
+
+CHECKOUT_SECONDS = 3.0
+"""How long a request waits for a connection, or for a server that takes writes to be there."""
+
+ANSWER_SECONDS = 7.0
+"""How long a statement may take, before the server is taken for unreachable."""
+
+READY_FOR = 1.0
+"""Seconds after a write that succeeded for which none is tried again to see whether it would."""
+
+_DEFAULTS: dict[str, Any] = {
+    "application_name": "barring",
+    # Of several hosts the one that takes writes; a standby could give a stale answer.
+    "target_session_attrs": "read-write",
+    "connect_timeout": 2,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+    "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s",
+}
+"""Parameters of the connection that the URL may set otherwise."""
+
+_LIST = """
+    SELECT code, description FROM authorization_codes
+    WHERE tenant_id = %s AND group_id = %s AND user_id = %s ORDER BY code"""
+_GET = """
+    SELECT code, description FROM authorization_codes
+    WHERE tenant_id = %s AND group_id = %s AND user_id = %s AND code = %s"""
+# One statement, hence all or nothing, even where transactions are not kept between two of them.
+_ADD = """
+    INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
+    SELECT %s, %s, %s, * FROM unnest(%s::text[], %s::text[])"""
+_EXISTING = """
+    SELECT code FROM authorization_codes
+    WHERE tenant_id = %s AND group_id = %s AND user_id = %s AND code = ANY(%s)"""
+_REMOVE = """
+    DELETE FROM authorization_codes
+    WHERE tenant_id = %s AND group_id = %s AND user_id = %s AND code = ANY(%s)"""
+_COUNTS = """
+    SELECT count(*), count(DISTINCT (tenant_id, group_id, user_id)), count(DISTINCT tenant_id)
+    FROM authorization_codes"""
+_EXPORT = """
+    SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
+    ORDER BY tenant_id, group_id, user_id, code"""
+_WRITE_NOTHING = "DELETE FROM authorization_codes WHERE false"
+
+_UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+"""What the database undid for another's sake, and asks to try again."""
+
+_ATTEMPTS = 5
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that waits for no answer longer than `patience` seconds; None is forever."""
+
+    patience: float | None = ANSWER_SECONDS
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Let psycopg wait as it does, and close the connection where that took too long."""
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, timeout or self.patience)
+        except psycopg.Error:
+            if self.patience and time.monotonic() > began + self.patience:
+                self.close()  # What comes yet would be taken for the answer to another.
+            raise
+
+
+class PostgresStorage(Storage):
+    """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
+
+    def __init__(self, url: str, threads: int) -> None:
+        try:
+            parameters = {k: v for k, v in conninfo_to_dict(url).items() if v is not None}
+        except psycopg.ProgrammingError:  # Its text may quote a password.
+            raise StorageError("BARRING_DATABASE_URL: is no URL of PostgreSQL's") from None
+        self._conninfo = make_conninfo("", **_DEFAULTS | parameters)
+        host, name = (parameters.get(part, "") for part in ("host", "dbname"))
+        self._name = f"postgresql://{host}/{name}"
+        self._size = max(4, min(threads, CONNECTIONS))
+        self._opening = threading.Lock()
+        self._pool: ConnectionPool[Connection] | None = None
+        self._wrote = float("-inf")
+
+    def __str__(self) -> str:
+        return self._name
+
+    def prepare(self) -> None:
+        with self._alone() as connection, self._translated():
+            postgres_schema.migrate(connection, self._name)
+
+    def list(self, owner: Owner) -> list[AuthorizationCode]:
+        with self._connection() as connection:
+            return [AuthorizationCode(*row) for row in connection.execute(_LIST, owner)]
+
+    def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
+        if "\0" in code:
+            return None  # No text of PostgreSQL's holds it.
+        with self._connection() as connection:
+            row = connection.execute(_GET, (*owner, code)).fetchone()
+        return AuthorizationCode(*row) if row else None
+
+    def add(self, owner: Owner, codes: Sequence[tuple[str, str]]) -> None:
+        # Sorted: who adds the same codes at once locks them in the same order.
+        names, descriptions = map(list, zip(*sorted(codes), strict=True)) if codes else ([], [])
+        for _ in range(_ATTEMPTS):
+            try:
+                if len({*names}) == len(names):
+                    self._write(_ADD, (*owner, names, descriptions))
+                    return
+            except psycopg.errors.UniqueViolation:
+                pass  # Which of them exist is asked for below.
+            with self._connection() as connection:
+                stored = {code for (code,) in connection.execute(_EXISTING, (*owner, names))}
+            error = AlreadyExists.among(codes, stored)
+            if error.positions:  # Otherwise another has removed what was in the way.
+                raise error
+        raise StorageUnavailable(f"{self}: others add and remove the same codes all the time")
+
+    def remove(self, owner: Owner, codes: Collection[str]) -> int:
+        return self._write(_REMOVE, (*owner, [code for code in codes if "\0" not in code]))
+
+    def check_ready(self) -> None:
+        with self._connection() as connection:
+            connection.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
+            if time.monotonic() > self._wrote + READY_FOR:
+                connection.execute(_WRITE_NOTHING)
+                self._wrote = time.monotonic()
+
+    def vacuum(self) -> None:
+        with self._alone() as connection, self._translated():
+            connection.execute("VACUUM FULL authorization_codes")
+
+    def count(self) -> int:
+        return int(self._counts()[0])
+
+    def export(self) -> Iterator[tuple[str, str, str, str, str]]:
+        with (
+            self._alone() as connection,
+            self._translated(),
+            connection.transaction(),
+            connection.cursor("export") as cursor,
+        ):
+            cursor.itersize = 10_000
+            yield from cursor.execute(_EXPORT)
+
+    @contextmanager
+    def staging(self) -> Iterator[Staging]:
+        with self._alone() as connection, self._translated():
+            yield PostgresStaging(connection)
+
+    def exists(self) -> bool:
+        with self._alone() as connection, self._translated():
+            return postgres_schema.exists(connection)
+
+    def keeps(self, path: Path) -> bool:
+        return False
+
+    def backup(self, target: Path, progress: Progress) -> NoReturn:
+        raise StorageError(f"{self}: is backed up by PostgreSQL's own tools, pg_dump say")
+
+    def restore(self, backup: Path) -> NoReturn:
+        raise StorageError(f"{self}: is restored by PostgreSQL's own tools, pg_restore say")
+
+    def check(self) -> dict[str, int | str]:
+        codes, users, tenants = self._counts()
+        with self._alone() as connection, self._translated():
+            schema = postgres_schema.applied(connection)[-1]
+        return {"codes": codes, "users": users, "tenants": tenants, "schema": schema}
+
+    def close(self) -> None:
+        """Nothing: outside of a call, no thread has a connection of its own."""
+
+    def _counts(self) -> tuple[int, ...]:
+        with self._alone() as connection, self._translated():
+            return connection.execute(_COUNTS).fetchone() or (0, 0, 0)
+
+    def _write(self, statement: str, parameters: Sequence[Any]) -> int:
+        """Run one statement, which commits itself, and return how many rows it changed."""
+        asked = time.perf_counter()
+        for attempt in range(_ATTEMPTS):
+            with self._connection(writes=True) as connection:
+                if not attempt:
+                    self.on_lock_wait(time.perf_counter() - asked)
+                try:
+                    return connection.execute(statement, parameters).rowcount
+                except _UNDONE:
+                    continue
+        raise StorageUnavailable(f"{self}: other writes were in the way {_ATTEMPTS} times")
+
+    @contextmanager
+    def _connection(self, *, writes: bool = False) -> Iterator[Connection]:
+        """A connection of the pool. Raises StorageUnavailable where none can be had in time."""
+        with self._translated():
+            connection = self._opened().getconn()
+        try:
+            with self._translated(writes=writes):
+                yield connection
+        finally:
+            self._opened().putconn(connection)
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """A connection outside of the pool, for work that may take long."""
+        with self._translated():
+            connection = Connection.connect(self._conninfo, autocommit=True, prepare_threshold=None)
+        connection.patience = None
+        with closing(connection):
+            connection.execute("SET statement_timeout = 0")
+            yield connection
+
+    def _opened(self) -> ConnectionPool[Connection]:
+        """The pool, opened on its first use: threads and connections do not survive a fork."""
+        with self._opening:
+            if self._pool is None:
+                self._pool = ConnectionPool(
+                    self._conninfo,
+                    connection_class=Connection,
+                    # What PgBouncer hands to one client after the other can prepare nothing.
+                    kwargs={"autocommit": True, "prepare_threshold": None},
+                    min_size=1,
+                    max_size=self._size,
+                    open=True,
+                    check=_check,
+                    timeout=CHECKOUT_SECONDS,
+                    reconnect_timeout=CHECKOUT_SECONDS,
+                )
+                weakref.finalize(self, _close, self._pool)
+        return self._pool
+
+    @contextmanager
+    def _translated(self, *, writes: bool = False) -> Iterator[None]:
+        """Turn the driver's errors into the contract's; never with what a statement held."""
+        try:
+            yield
+        except PoolTimeout as error:
+            raise StorageUnavailable(
+                f"{self}: no connection in {CHECKOUT_SECONDS} seconds"
+            ) from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            unknown = writes and _may_have_happened(error)
+            reason = f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else str(error)
+            raise (OutcomeUnknown if unknown else StorageUnavailable)(
+                f"{self}: {reason.splitlines()[0] if reason else type(error).__name__}"
+            ) from error
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise StorageUnavailable(f"{self}: takes no writes now") from error
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
+            raise StorageUnavailable(f"{self}: {error.diag.message_primary}") from error
+
+
+def _may_have_happened(error: psycopg.Error) -> bool:
+    """Whether a statement that failed so may have been committed: where no server said it is not.
+
+    A server that is stopped says so (57P01, 57P02) even where it had committed, and only waited for
+    its standby. https://www.postgresql.org/docs/current/errcodes-appendix.html
+    """
+    return not error.sqlstate or error.sqlstate in ("57P01", "57P02") or error.sqlstate[:2] == "08"
+
+
+def _close(pool: ConnectionPool[Connection]) -> None:
+    """Close a pool that nobody uses any more; one of its own threads may be who found that out."""
+    with contextlib.suppress(RuntimeError):
+        pool.close(timeout=1)
+
+
+def _check(connection: Connection) -> None:
+    """Refuse a connection that its server has ended: it can be read from, though nothing was asked.
+
+    It costs no round trip. Who ends it in this very moment is noticed by the statement itself.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        connection.close()  # Otherwise the pool would not know.
+        raise psycopg.OperationalError("the server has ended the connection")

@@ -1,0 +1,57 @@
+"""The tables of the PostgreSQL engine, and how those of an earlier release become current."""
+
+from typing import Any
+
+import psycopg
+
+from .base import StorageError
+
+_LOCK = 0x42415252
+"""The advisory lock of who migrates: "BARR", as no other program is likely to choose."""
+
+_STEPS = {
+    # Ordered by code point on every platform, whatever the database's own collation is.
+    "create_authorization_codes": """
+        CREATE TABLE authorization_codes (
+            tenant_id text COLLATE "C" NOT NULL,
+            group_id text COLLATE "C" NOT NULL,
+            user_id text COLLATE "C" NOT NULL,
+            code text COLLATE "C" NOT NULL,
+            description text COLLATE "C" NOT NULL,
+            PRIMARY KEY (tenant_id, group_id, user_id, code)
+        )""",
+}
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def exists(connection: Connection) -> bool:
+    """Whether the tables are there."""
+    found = connection.execute("SELECT to_regclass('barring_migrations') IS NOT NULL").fetchone()
+    return bool(found and found[0])
+
+
+def applied(connection: Connection) -> list[str]:
+    """The steps that the database has seen."""
+    return [step for (step,) in connection.execute("SELECT step FROM barring_migrations")]
+
+
+def migrate(connection: Connection, name: str) -> None:
+    """Bring the database up to date, in one transaction, and once however many begin it.
+
+    Raises StorageError for a database of a later release.
+    """
+    if exists(connection) and {*_STEPS} == {*applied(connection)}:
+        return
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("CREATE TABLE IF NOT EXISTS barring_migrations (step text PRIMARY KEY)")
+        done = {*applied(connection)}
+        if later := sorted(done - {*_STEPS}):
+            raise StorageError(
+                f"{name}: was written by a later release ({', '.join(later)}); install that release"
+            )
+        for step, statement in _STEPS.items():
+            if step not in done:
+                connection.execute(statement)
+                connection.execute("INSERT INTO barring_migrations VALUES (%s)", (step,))

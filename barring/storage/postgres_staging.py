@@ -1,0 +1,86 @@
+"""Rows of a file gathered in a temporary table of one connection to PostgreSQL."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from .base import Existing, StagedRow, Staging
+
+_CREATE = """
+    CREATE TEMPORARY TABLE staged (
+        line bigint, tenant_id text COLLATE "C", group_id text COLLATE "C",
+        user_id text COLLATE "C", code text COLLATE "C", description text COLLATE "C"
+    )"""
+_REPEATED = """
+    DELETE FROM staged WHERE line IN (
+        SELECT line FROM (
+            SELECT line, row_number() OVER (
+                PARTITION BY tenant_id, group_id, user_id, code ORDER BY line
+            ) AS place FROM staged
+        ) AS numbered WHERE place > 1
+    ) RETURNING *"""
+_EXISTING = """
+    SELECT staged.* FROM staged JOIN authorization_codes
+    USING (tenant_id, group_id, user_id, code)"""
+_ADD = """
+    INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
+    SELECT tenant_id, group_id, user_id, code, description FROM staged
+    ORDER BY tenant_id, group_id, user_id, code
+    ON CONFLICT (tenant_id, group_id, user_id, code) """
+_REMOVE = """
+    DELETE FROM authorization_codes AS kept USING staged
+    WHERE (kept.tenant_id, kept.group_id, kept.user_id, kept.code)
+    = (staged.tenant_id, staged.group_id, staged.user_id, staged.code)"""
+
+
+class PostgresStaging(Staging):
+    """A temporary table, which goes with its connection."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._connection = connection
+        connection.execute(_CREATE)
+
+    def put(self, rows: Iterable[StagedRow]) -> None:
+        with self._connection.cursor() as cursor, cursor.copy("COPY staged FROM STDIN") as copy:
+            for row in rows:
+                if not any("\0" in text for text in row[1:]):  # Such a row cannot be stored.
+                    copy.write_row(row)
+
+    def take_repeated(self) -> Iterator[StagedRow]:
+        with self._connection.cursor() as cursor:
+            yield from sorted(StagedRow._make(row) for row in cursor.execute(_REPEATED))
+
+    def add(
+        self,
+        existing: Existing,
+        report: Callable[[StagedRow], object],
+        *,
+        keep_going: bool,
+        dry_run: bool = False,
+    ) -> int:
+        with self._transaction(keep=not dry_run) as connection:
+            if existing == "fail":
+                found = False
+                with connection.cursor("existing") as cursor:
+                    for row in cursor.execute(_EXISTING):
+                        report(StagedRow._make(row))
+                        found = True
+                if found and not keep_going:
+                    return 0
+            conflict = "DO UPDATE SET description = excluded.description"
+            action = conflict if existing == "replace" else "DO NOTHING"
+            return connection.execute(_ADD + action).rowcount
+
+    def remove(self, *, dry_run: bool = False) -> int:
+        with self._transaction(keep=not dry_run) as connection:
+            return connection.execute(_REMOVE).rowcount
+
+    @contextmanager
+    def _transaction(self, *, keep: bool) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """A transaction that other writers wait for; its end commits, or undoes."""
+        with self._connection.transaction(force_rollback=not keep):
+            self._connection.execute("ANALYZE staged")
+            self._connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
+            yield self._connection

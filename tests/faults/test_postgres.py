@@ -1,0 +1,218 @@
+"""What befalls a PostgreSQL database and the way to it, under load, judged by the same history.
+
+Nothing acknowledged is lost, no answer is a 500, each comes within a stated time, and the service
+goes on by itself.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from barring.storage.postgres import ANSWER_SECONDS, CHECKOUT_SECONDS
+from tests.postgres import Cluster, cluster, free_port, wait_until
+from tests.service import codes_path
+
+from .history import History
+from .load import Load
+from .server import Server
+from .test_kills import finish, kill_workers
+
+GRACE = 2.0
+"""Seconds that a busy machine may take beyond the time that is promised."""
+
+OTHERS = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
+
+
+@pytest.fixture
+def own() -> Iterator[Cluster]:
+    """A server of the test's own, to be broken."""
+    with cluster() as started:
+        yield started
+
+
+def judge(server: Server, history: History, note: str) -> None:
+    """Read everything, and judge the history."""
+    with server.service.client() as client:
+        history.read_all(client)
+    history.judge(note)
+
+
+def test_killed_workers_lose_nothing(tmp_path: Path, postgres: str, long: bool) -> None:
+    """Workers die, and with them the requests that they had sent to the database."""
+    history = History()
+    with Server(tmp_path, BARRING_DATABASE_URL=postgres) as server:
+        with Load(history, server.service.url):
+            kill_workers(server, history, 30 if long else 4)
+            history.await_acknowledged(3_000 if long else 400, seconds=300)
+        finish(server, history)
+
+
+def test_services_share_a_database(tmp_path: Path, postgres: str) -> None:
+    """What one service acknowledges the other knows at once; both start at the same time."""
+    history = History()
+    with ExitStack() as stack:
+        urls = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            server = Server(tmp_path / name, BARRING_DATABASE_URL=postgres)
+            urls.append(stack.enter_context(server).service.url)
+        with Load(history, urls[0], clients=4), Load(history, urls[1], clients=4):
+            history.await_acknowledged(600)
+        judge(server, history, "two services")
+
+
+def test_cut_connections_lose_nothing(tmp_path: Path, own: Cluster, long: bool) -> None:
+    """The database ends connections in the middle of what they do, again and again."""
+    history = History()
+    with Server(tmp_path, BARRING_DATABASE_URL=own.url) as server:
+        with Load(history, server.service.url):
+            for _ in range(60 if long else 8):
+                history.await_acknowledged(history.acknowledged + 50)
+                own.execute(
+                    f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OTHERS}"
+                )
+                history.faults += 1
+        judge(server, history, "connections cut")
+
+
+@pytest.mark.parametrize("way", ["fast", "immediate", "kill"])
+def test_restarted_database_loses_nothing(tmp_path: Path, own: Cluster, way: str) -> None:
+    """The database stops, is stopped short or is killed; its start is all that it takes."""
+    history = History()
+    with Server(tmp_path, BARRING_DATABASE_URL=own.url) as server:
+        with Load(history, server.service.url):
+            for _ in range(2):
+                history.await_acknowledged(history.acknowledged + 100)
+                own.kill() if way == "kill" else own.stop(way)
+                history.faults += 1
+                time.sleep(1)
+                own.start()
+                began = time.monotonic()
+                history.await_acknowledged(history.acknowledged + 1)
+                assert time.monotonic() - began < 5
+        judge(server, history, f"database restarted, {way}")
+
+
+def test_failover_loses_nothing(tmp_path: Path, own: Cluster, long: bool) -> None:
+    """The primary is killed and its synchronous standby promoted: the service writes within 5 s."""
+    history = History()
+    with cluster(standby_of=own) as standby:
+        own.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        own.execute("SELECT pg_reload_conf()")
+        state = "SELECT sync_state FROM pg_stat_replication"
+        wait_until(lambda: own.execute(state) == [("sync",)])
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in (own, standby))
+        url = f"postgresql://postgres@{hosts}/postgres"
+        with Server(tmp_path, BARRING_DATABASE_URL=url) as server:
+            with Load(history, server.service.url), server.service.client() as client:
+                history.await_acknowledged(1_000 if long else 200)
+                own.kill()
+                history.faults += 1
+                answer = client.get(codes_path())
+                while answer.status_code == 200:  # The last that was answered before the kill.
+                    answer = client.get(codes_path())
+                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+                time.sleep(2)
+                standby.promote()
+                began = time.monotonic()
+                history.await_acknowledged(history.acknowledged + 1)
+                took = time.monotonic() - began
+                history.await_acknowledged(history.acknowledged + 100)
+            judge(server, history, f"failover, writing again {took:.1f} s after the promotion")
+    assert took < 5
+
+
+def test_locked_table_and_used_up_pool_are_told_in_time(tmp_path: Path, own: Cluster) -> None:
+    """While another session locks the codes everyone is told so; once it lets go all is well."""
+    with (
+        Server(tmp_path, BARRING_DATABASE_URL=own.url, BARRING_WORKERS="1") as server,
+        server.service.client() as client,
+        psycopg.connect(own.url) as other,
+        ThreadPoolExecutor(40) as pool,
+    ):
+        other.execute("LOCK TABLE authorization_codes")
+        began = time.monotonic()
+        codes = [{"code": f"{number:02}"} for number in range(40)]
+        answers = list(pool.map(lambda code: client.post(codes_path(), json=code), codes))
+        assert {answer.status_code for answer in answers} == {503}
+        assert all("nothing was changed" in answer.json()["message"] for answer in answers)
+        assert time.monotonic() - began < 5 + CHECKOUT_SECONDS + GRACE
+        other.rollback()
+        assert client.get(codes_path()).json() == {"authCodes": []}
+        assert client.post(codes_path(), json={"authCodes": codes}).status_code == 201
+
+
+class Proxy:
+    """A way to a server that can fall silent, as a network does that drops every packet."""
+
+    def __init__(self, target: int) -> None:
+        self.port = free_port()
+        self.flowing = threading.Event()
+        self.flowing.set()
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=self._forward, args=pair, daemon=True).start()
+
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
+        with source, target:
+            try:
+                while data := source.recv(65_536):
+                    self.flowing.wait()
+                    target.sendall(data)
+                target.shutdown(socket.SHUT_WR)
+            except OSError:
+                return
+
+    def close(self) -> None:
+        """Let nobody in any more, and let go who waits."""
+        self._listener.close()
+        self.flowing.set()
+
+
+@contextmanager
+def proxy(target: int) -> Iterator[Proxy]:
+    """A proxy, for as long as it is needed."""
+    made = Proxy(target)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_silent_network_is_told_in_time(tmp_path: Path, own: Cluster) -> None:
+    """Where no packet comes through, a read is told to try again, and a write that it may be."""
+    with proxy(own.port) as way:
+        url = own.url.replace(str(own.port), str(way.port))
+        settings = {"BARRING_DATABASE_URL": url, "BARRING_WORKERS": "1"}
+        with Server(tmp_path, **settings) as server, server.service.client() as client:
+            assert client.post(codes_path(), json={"code": "01"}).status_code == 201
+            way.flowing.clear()
+            began = time.monotonic()
+            answer = client.post(codes_path(), json={"code": "02"})
+            assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
+            assert answer.status_code == 503
+            assert "may or may not have happened" in answer.json()["message"]
+            began = time.monotonic()
+            answer = client.get(codes_path())
+            assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
+            assert answer.status_code == 503
+            way.flowing.set()
+            wait_until(lambda: client.get(codes_path()).status_code == 200, 5)
+            assert client.post(codes_path(), json={"code": "03"}).status_code == 201
