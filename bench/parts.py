@@ -14,16 +14,21 @@ from typing import NamedTuple, TypeVar
 import orjson
 import pysqlite3 as sqlite3
 
+from tests.postgres import cluster
+
 from . import load
 from .load import DELETE, GET, LIST, POST, POST_100, POST_10000, Run, Workload
 from .report import Results
 from .servers import (
     FALCON,
     FASTAPI,
+    FASTAPI_ON_POSTGRES,
     FLASK,
     NAIVE,
+    ON_POSTGRES,
     OURS,
     WSGI,
+    PostgresSeeds,
     Seeds,
     Server,
     Subject,
@@ -41,7 +46,7 @@ BYTES_AT_MOST = 60
 class Plan(NamedTuple):
     """How the benchmark is to be run."""
 
-    seeds: Seeds
+    seeds: Seeds | PostgresSeeds
     logs: Path
     shim: Path
     rounds: int
@@ -122,15 +127,32 @@ def scale(plan: Plan, results: Results) -> None:
     starts = [results.noted(subject, "cold start, s") for subject in (large, small)]
     results.at_most("Start with many codes, s more", starts[0] - starts[1], 0.05)
     text = sum(len("".join(row).encode()) for row in rows(plan.stored))
-    size = plan.seeds.fresh(OURS, plan.stored).stat().st_size
+    size = Path(plan.seeds.fresh(OURS, plan.stored)).stat().st_size
     results.at_most("File, bytes a code above its text", (size - text) / plan.stored, BYTES_AT_MOST)
+
+
+def postgres(plan: Plan, results: Results) -> None:
+    """On one PostgreSQL server, beside FastAPI there."""
+    with cluster() as server:
+        seeds = PostgresSeeds(server.url)
+        there = plan._replace(seeds=seeds)
+        for turn in range(plan.rounds):
+            with ExitStack() as stack:
+                subjects = (ON_POSTGRES, FASTAPI_ON_POSTGRES)
+                servers = [there.start(stack, subject, plan.stored) for subject in subjects]
+                for number, workload in enumerate((GET, LIST, POST, POST_100, DELETE)):
+                    for server_ in _turned(servers, turn):
+                        _run(there, results, server_, workload, plan.stored, number)
+    for workload, least in ((GET, 2.5), (POST, 2.0), (POST_100, 3.0)):
+        results.ratio(workload, ON_POSTGRES, FASTAPI_ON_POSTGRES, least)
 
 
 def long_list(plan: Plan, results: Results) -> None:
     """A list of 10,000 beside the least that storing it can take, and the memory that it takes."""
     with ExitStack() as stack:
         server = plan.start(stack, OURS, plan.stored)
-        least = sqlite3.connect(plan.seeds.fresh(NAIVE, plan.stored), isolation_level=None)
+        seed = plan.seeds.fresh(NAIVE, plan.stored)
+        least = sqlite3.connect(seed, isolation_level=None)
         least.execute("PRAGMA journal_mode = WAL")
         least.execute("PRAGMA synchronous = FULL")
         _run(plan, results, server, Workload("warm", "get"), plan.stored, 200)
@@ -189,4 +211,5 @@ PARTS: dict[str, Callable[[Plan, Results], None]] = {
     "slow-disk": slow_disk,
     "scale": scale,
     "long-list": long_list,
+    "postgres": postgres,
 }

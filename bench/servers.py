@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
+import psycopg
 
 ROOT = Path(__file__).parent.parent
 PREFIX = Path(sys.executable).parent
@@ -45,12 +47,18 @@ OURS = Subject(
     [str(PREFIX / "gunicorn"), "wsgi:app"],
     {
         "BARRING_BIND": "127.0.0.1:{port}",
-        "BARRING_DATABASE_URL": "sqlite:///{database}",
+        "BARRING_DATABASE_URL": "{url}",
         "BARRING_METRICS": "true",
     },
     ROOT,
 )
 _DATABASE = {"DATABASE": "{database}"}
+_PEERS_TABLE = """
+    CREATE TABLE codes (
+        tenant_id TEXT NOT NULL, group_id TEXT NOT NULL, user_id TEXT NOT NULL,
+        code TEXT NOT NULL, description TEXT NOT NULL,
+        PRIMARY KEY (tenant_id, group_id, user_id, code)
+    )"""
 WSGI = Subject("bare WSGI", [*_THREADED, "bare_wsgi:app"], reads_only=True)
 FLASK = Subject("bare Flask", [*_THREADED, "bare_flask:app"], reads_only=True)
 FALCON = Subject("Falcon + sqlite3", [*_THREADED, "falcon_sqlite:app"], _DATABASE)
@@ -65,6 +73,10 @@ FASTAPI = Subject(
 NAIVE = Subject("this stack, naively", [*_THREADED, "naive:app"], _DATABASE)
 
 
+ON_POSTGRES = replace(OURS, name="this service, PostgreSQL")
+FASTAPI_ON_POSTGRES = replace(FASTAPI, name="FastAPI + SQLAlchemy, PostgreSQL")
+
+
 class Seeds:
     """Databases with codes in them, made once, of which every start gets a fresh copy."""
 
@@ -73,16 +85,44 @@ class Seeds:
 
     def fresh(self, subject: Subject, stored: int) -> Path:
         """A database of its own for a subject: user n has the codes n * 10 to n * 10 + 9."""
-        make = _fill_ours if subject.command == OURS.command else _fill_peer
-        seed = self._folder / f"{make.__name__}-{stored}.sqlite3"
+        ours = subject.command == OURS.command
+        seed = self._folder / f"{'ours' if ours else 'peers'}-{stored}.sqlite3"
         if not seed.exists():
-            make(seed, stored)
+            _fill_ours(f"sqlite:///{seed}", stored) if ours else _fill_peer(seed, stored)
         copy = self._folder / f"{subject.name}-{stored}.sqlite3".replace(" ", "-")
         for suffix in ("", "-wal", "-shm", "-lock"):
             Path(f"{copy}{suffix}").unlink(missing_ok=True)
         shutil.copy(seed, copy)
         os.sync()  # What is being written back would slow whoever is measured first.
         return copy
+
+
+class PostgresSeeds:
+    """The same on a PostgreSQL server, which copies databases by itself."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._seeds: dict[str, str] = {}
+        self._copies = 0
+
+    def fresh(self, subject: Subject, stored: int) -> str:
+        """The URL of a database of its own for a subject."""
+        if subject.name not in self._seeds:
+            self._seeds[subject.name] = self._new(f"seed_{len(self._seeds)}")
+            url = self._url(self._seeds[subject.name])
+            fill = _fill_ours if subject.command == OURS.command else _fill_postgres_peer
+            fill(url, stored)
+        self._copies += 1
+        return self._url(self._new(f"copy_{self._copies}", self._seeds[subject.name]))
+
+    def _url(self, name: str) -> str:
+        return urlsplit(self._server)._replace(path=f"/{name}").geturl()
+
+    def _new(self, name: str, template: str = "template1") -> str:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            connection.execute("CHECKPOINT")
+        return name
 
 
 def rows(stored: int) -> Iterator[tuple[str, str, str, str, str]]:
@@ -93,8 +133,8 @@ def rows(stored: int) -> Iterator[tuple[str, str, str, str, str]]:
         yield *owner, f"{code:08}", f"Desk {code}"
 
 
-def _fill_ours(path: Path, stored: int) -> None:
-    environment = {**os.environ, "BARRING_DATABASE_URL": f"sqlite:///{path}"}
+def _fill_ours(url: str, stored: int) -> None:
+    environment = {**os.environ, "BARRING_DATABASE_URL": url}
     command = [str(PREFIX / "python"), "-m", "barring", "import", "-"]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True
@@ -108,13 +148,19 @@ def _fill_ours(path: Path, stored: int) -> None:
 
 
 def _fill_peer(path: Path, stored: int) -> None:
-    keys = ("tenant_id", "group_id", "user_id", "code")
-    columns = ", ".join(f"{key} TEXT NOT NULL" for key in (*keys, "description"))
     connection = sqlite3.connect(path)
     with connection:
-        connection.execute(f"CREATE TABLE codes ({columns}, PRIMARY KEY ({', '.join(keys)}))")
+        connection.execute(_PEERS_TABLE)
         connection.executemany("INSERT INTO codes VALUES (?, ?, ?, ?, ?)", rows(stored))
     connection.close()
+
+
+def _fill_postgres_peer(url: str, stored: int) -> None:
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(_PEERS_TABLE)
+        with cursor.copy("COPY codes FROM STDIN") as copy:
+            for row in rows(stored):
+                copy.write_row(row)
 
 
 @dataclass
@@ -164,7 +210,8 @@ def running(
     """A subject on a free port of this machine, from its first answer on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    fill = {"port": str(port), "database": str(database)}
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
+    fill = {"port": str(port), "database": str(database), "url": url}
     environment = {**os.environ, **{k: v.format(**fill) for k, v in subject.environment.items()}}
     if preload:
         environment["LD_PRELOAD"] = str(preload)

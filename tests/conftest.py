@@ -1,5 +1,6 @@
 """What many tests share: an application in this process, and a real service beside it."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,10 +11,8 @@ from flask.testing import FlaskClient
 from app import create_app
 from barring.settings import Settings
 from tests import binary
-from tests.postgres import database, postgres, server
+from tests.postgres import cluster, database
 from tests.service import GROUP_ADMIN, Service, running
-
-__all__ = ["postgres", "server"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,6 +58,23 @@ def make_client(
 def client(make_client: Callable[..., FlaskClient]) -> FlaskClient:
     """A client that is a Group Admin unless a request says otherwise."""
     return make_client()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The URL of a server for all tests."""
+    if url := os.environ.get("BARRING_TEST_POSTGRES_URL"):
+        yield url
+        return
+    with cluster("fsync = off\n") as started:
+        yield started.url
+
+
+@pytest.fixture
+def postgres(server: str) -> Iterator[str]:
+    """The URL of an empty database for one test."""
+    with database(server) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

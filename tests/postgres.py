@@ -20,7 +20,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
-import pytest
 
 USER = "nobody" if os.geteuid() == 0 else None
 """Who runs the servers: they refuse to be root's."""
@@ -170,23 +169,6 @@ def database(server_url: str) -> Iterator[str]:
             yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URL of a server for all tests."""
-    if url := os.environ.get("BARRING_TEST_POSTGRES_URL"):
-        yield url
-        return
-    with cluster("fsync = off\n") as started:
-        yield started.url
-
-
-@pytest.fixture
-def postgres(server: str) -> Iterator[str]:
-    """The URL of an empty database for one test."""
-    with database(server) as url:
-        yield url
 
 
 def wait_until(holds: object, seconds: float = 20) -> None:

@@ -1,9 +1,28 @@
 """The PostgreSQL engine: the storage contract, and what is its own."""
 
-import pytest
+import random
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
-from barring.storage import Storage, open_storage
-from tests.storage_contract import StorageContract
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from app import create_app
+from barring.domain import AuthorizationCode
+from barring.settings import Settings, without_password
+from barring.storage import Storage, StorageError, StorageUnavailable, open_storage
+from barring.storage.postgres import CONNECTIONS
+from tests.command import failure, succeed
+from tests.postgres import USER, free_port, wait_until
+from tests.service import codes_path, running
+from tests.storage_contract import OWNER, StorageContract
+from tests.tools import needs
 
 
 class TestContract(StorageContract):
@@ -16,3 +35,185 @@ class TestContract(StorageContract):
     def open(self) -> Storage:
         """A storage object on this test's database."""
         return open_storage(self.url, 16)
+
+
+@pytest.fixture
+def storage(postgres: str) -> Storage:
+    """A prepared storage."""
+    storage = open_storage(postgres, 16)
+    storage.prepare()
+    return storage
+
+
+def test_both_engines_give_the_same_answers(postgres: str, tmp_path: Path) -> None:
+    """The same requests get the same answers, byte for byte, whatever keeps the codes."""
+    urls = (f"sqlite:///{tmp_path / 'codes.sqlite3'}", postgres)
+    clients = [create_app(Settings(database_url=url)).test_client() for url in urls]
+    choose = random.Random(7)
+    pool = [
+        "01",
+        "1",
+        "AA",
+        "aa",
+        "a.",
+        "*1",
+        "#1",
+        "_",
+        "é",
+        "0" * 14,
+        "x" * 15,
+        "a\0",
+        "Zz",
+        "zZ",
+    ]
+    for _ in range(600):
+        path = codes_path(*(choose.choice(["t", "T", "é", "😀"]) for _ in range(3)))
+        codes = choose.choices(pool, k=choose.choice([1, 1, 2, 5]))
+        items = [{"code": code, "description": choose.choice(["", "é", "😀"])} for code in codes]
+        method, body = choose.choice(
+            [
+                ("POST", items[0]),
+                ("POST", {"authCodes": items}),
+                ("DELETE", {"authCodes": [{"code": code} for code in codes]}),
+                ("GET", None),
+                ("GET/", None),
+                ("DELETE/", None),
+            ]
+        )
+        if method.endswith("/"):
+            method, path = method[:-1], f"{path}{items[0]['code']}/"
+        role = {"X-Role": choose.choice(["End User", "Group Admin"])}
+        first, second = (
+            client.open(path, method=method, json=body, headers=role) for client in clients
+        )
+        assert (first.status, first.data) == (second.status, second.data), (method, path, body)
+
+
+def test_tables_are_made_once_and_kept(storage: Storage, postgres: str) -> None:
+    """A later start finds what is there; a database of a later release is refused."""
+    storage.add(OWNER, [("01", "")])
+    open_storage(postgres).prepare()
+    assert storage.check() == {
+        "codes": 1,
+        "users": 1,
+        "tenants": 1,
+        "schema": "create_authorization_codes",
+    }
+    with psycopg.connect(postgres) as connection:
+        connection.execute("INSERT INTO barring_migrations VALUES ('of_tomorrow')")
+    with pytest.raises(StorageError, match="was written by a later release \\(of_tomorrow\\)"):
+        open_storage(postgres).prepare()
+
+
+def test_no_code_is_in_an_error(storage: Storage, postgres: str) -> None:
+    """What the database says of a failure may quote values; the service's errors never do."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE 'no % here', NEW.code USING ERRCODE = '53100'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON authorization_codes"
+            " FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    with pytest.raises(StorageUnavailable) as caught:
+        storage.add(OWNER, [("s3cret", "")])
+    assert str(caught.value).endswith(": DiskFull 53100")
+
+
+def test_server_that_takes_no_writes_is_not_ready(storage: Storage, postgres: str) -> None:
+    """A database that became read-only is told, by writes and by readiness."""
+    storage.check_ready()
+    name = postgres.rpartition("/")[2]
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
+    with pytest.raises(StorageUnavailable):
+        open_storage(postgres, 1).check_ready()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://anna:p%40ss@db/codes", "postgresql://anna:***@db/codes"),
+        (
+            "postgresql://anna@a,b:5433/codes?password=x&connect_timeout=3",
+            "password=***&connect_timeout=3",
+        ),
+        ("postgresql://:secret@/codes", "postgresql://:***@/codes"),
+        ("sqlite:////var/lib/codes@home:x.sqlite3", "sqlite:////var/lib/codes@home:x.sqlite3"),
+    ],
+)
+def test_password_is_masked(tmp_path: Path, url: str, shown: str) -> None:
+    """`check-config` and every message show where the database is, without its password."""
+    assert without_password(url).endswith(shown)
+    assert shown in succeed(tmp_path, "check-config", BARRING_DATABASE_URL=url)
+    if url.startswith("postgresql"):
+        assert not re.search("p%40ss|p@ss|=x|secret", str(open_storage(url)))
+
+
+def test_unreachable_server_is_told_in_one_line(tmp_path: Path) -> None:
+    """Where no server is, a command and a start say so, without the password."""
+    url = f"postgresql://anna:s3cret@127.0.0.1:{free_port()}/codes"
+    for command in (["list", *OWNER], ["serve"]):
+        message = failure(tmp_path, *command, BARRING_DATABASE_URL=url)
+        assert "Connection refused" in message
+        assert "s3cret" not in message
+    with pytest.raises(StorageError, match="is no URL of PostgreSQL's"):
+        open_storage("postgresql://anna:s3cret@host/x?nonsense=1")
+
+
+def test_pool_is_opened_in_each_worker_and_bounded(tmp_path: Path, postgres: str) -> None:
+    """The master holds no connection, and a worker no more than it may."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'barring'"
+    )
+    with (
+        running(tmp_path, BARRING_DATABASE_URL=postgres, BARRING_WORKERS="2") as service,
+        psycopg.connect(postgres, autocommit=True) as other,
+        service.client() as client,
+    ):
+        assert client.get(codes_path()).json() == {"authCodes": []}
+        (count,) = other.execute(query).fetchone() or (0,)
+        assert 2 <= count <= 2 * CONNECTIONS
+
+
+@contextmanager
+def pgbouncer(folder: Path, server: str) -> Iterator[str]:
+    """The way to a server's databases through PgBouncer in transaction mode."""
+    program, port, there = needs("pgbouncer"), free_port(), conninfo_to_dict(server)
+    configuration = folder / "pgbouncer.ini"
+    configuration.write_text(
+        f"[databases]\n* = host={there['host']} port={there['port']} user={there['user']}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n"
+        "pool_mode = transaction\ndefault_pool_size = 3\nignore_startup_parameters = options\n"
+    )
+    folder.chmod(0o755)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([program, configuration], user=USER, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: b"listening on" in (folder / "log").read_bytes())
+        yield f"postgresql://postgres@127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def test_pgbouncer_in_transaction_mode(server: str, postgres: str) -> None:
+    """Many threads read and write together over the three connections that PgBouncer has."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pgbouncer(Path(folder), server) as way,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        storage = open_storage(f"{way}/{postgres.rpartition('/')[2]}", 16)
+        storage.prepare()
+
+        def write_and_read(number: int) -> AuthorizationCode | None:
+            storage.add(OWNER, [(f"{number:03}", "x"), (f"{number:03}+", "y")])
+            storage.remove(OWNER, [f"{number:03}+"])
+            return storage.get(OWNER, f"{number:03}")
+
+        found = list(pool.map(write_and_read, range(300)))
+        assert found == [(f"{number:03}", "x") for number in range(300)]
+        assert storage.list(OWNER) == found

@@ -15,7 +15,7 @@ ROLES = ("End User", "Group Admin", "Tenant Admin", "System Admin")
 DATABASE = os.environ["DATABASE"]
 ON_SQLITE = "://" not in DATABASE
 engine = create_engine(
-    f"sqlite:///{DATABASE}" if ON_SQLITE else DATABASE,
+    f"sqlite:///{DATABASE}" if ON_SQLITE else DATABASE.replace("://", "+psycopg://"),
     connect_args={"timeout": 30} if ON_SQLITE else {},
 )
 new_session = sessionmaker(engine)
