@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gunicorn import systemd
 from gunicorn.app.base import BaseApplication
 from gunicorn.util import import_app
 
@@ -105,7 +106,7 @@ def _connections(settings: Settings) -> int:
 
 def _check_bind(server: Any) -> None:
     """End with one line, before gunicorn tries for seconds, where its address cannot be had."""
-    if {"GUNICORN_FD", "GUNICORN_PID", "LISTEN_FDS"} & os.environ.keys():
+    if server.master_pid or systemd.listen_fds(unset_environment=False):
         return  # The listening socket is inherited.
     for address in server.cfg.address:
         try:

@@ -77,11 +77,11 @@ def test_every_command_is_documented() -> None:
 
 
 def test_every_setting_is_one() -> None:
-    """Every variable that a document or a file of deploy/ names is a setting."""
+    """Every variable that a document or a file of deploy/ names is a setting, or the tests' own."""
     known = {f"BARRING_{field.name.upper()}" for field in fields(Settings)}
     for file in (*DOCUMENTS, *(ROOT / "deploy").iterdir()):
         named = set(re.findall(r"BARRING_[A-Z_]*[A-Z]", file.read_text()))
-        assert named <= known, file
+        assert named - {"BARRING_TEST_POSTGRES_URL"} <= known, file
 
 
 def test_every_route_is_documented(client: FlaskClient) -> None:

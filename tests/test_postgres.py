@@ -17,7 +17,7 @@ from app import create_app
 from barring.domain import AuthorizationCode
 from barring.settings import Settings, without_password
 from barring.storage import Storage, StorageError, StorageUnavailable, open_storage
-from barring.storage.postgres import CONNECTIONS
+from barring.storage.postgres_pool import CONNECTIONS
 from tests.command import failure, succeed
 from tests.postgres import USER, free_port, wait_until
 from tests.service import codes_path, running

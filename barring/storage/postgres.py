@@ -1,7 +1,5 @@
 """The engine that keeps the codes in a PostgreSQL database, which many machines may share."""
 
-import contextlib
-import select
 import threading
 import time
 import weakref
@@ -11,12 +9,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from barring.domain import AuthorizationCode, Owner
 
-from . import postgres_schema
+from . import postgres_pool, postgres_schema
 from .base import (
     AlreadyExists,
     OutcomeUnknown,
@@ -26,32 +23,11 @@ from .base import (
     StorageError,
     StorageUnavailable,
 )
+from .postgres_pool import CHECKOUT_SECONDS, Connection
 from .postgres_staging import PostgresStaging
-
-CONNECTIONS = 16
-"""Of one worker, at most: more than a database's processors can use do not make it faster."""
-
-CHECKOUT_SECONDS = 3.0
-"""How long a request waits for a connection, or for a server that takes writes to be there."""
-
-ANSWER_SECONDS = 7.0
-"""How long a statement may take, before the server is taken for unreachable."""
 
 READY_FOR = 1.0
 """Seconds after a write that succeeded for which none is tried again to see whether it would."""
-
-_DEFAULTS: dict[str, Any] = {
-    "application_name": "barring",
-    # Of several hosts the one that takes writes; a standby could give a stale answer.
-    "target_session_attrs": "read-write",
-    "connect_timeout": 2,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 8000,
-    "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s",
-}
-"""Parameters of the connection that the URL may set otherwise."""
 
 _LIST = """
     SELECT code, description FROM authorization_codes
@@ -83,34 +59,15 @@ _UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _ATTEMPTS = 5
 
 
-class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that waits for no answer longer than `patience` seconds; None is forever."""
-
-    patience: float | None = ANSWER_SECONDS
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Let psycopg wait as it does, and close the connection where that took too long."""
-        began = time.monotonic()
-        try:
-            return super().wait(gen, interval, timeout or self.patience)
-        except psycopg.Error:
-            if self.patience and time.monotonic() > began + self.patience:
-                self.close()  # What comes yet would be taken for the answer to another.
-            raise
-
-
 class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
 
     def __init__(self, url: str, threads: int) -> None:
         try:
-            parameters = {k: v for k, v in conninfo_to_dict(url).items() if v is not None}
+            self._name, self._conninfo = postgres_pool.parameters(url)
         except psycopg.ProgrammingError:  # Its text may quote a password.
             raise StorageError("BARRING_DATABASE_URL: is no URL of PostgreSQL's") from None
-        self._conninfo = make_conninfo("", **_DEFAULTS | parameters)
-        host, name = (parameters.get(part, "") for part in ("host", "dbname"))
-        self._name = f"postgresql://{host}/{name}"
-        self._size = max(4, min(threads, CONNECTIONS))
+        self._threads = threads
         self._opening = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
         self._wrote = float("-inf")
@@ -236,8 +193,7 @@ class PostgresStorage(Storage):
     def _alone(self) -> Iterator[Connection]:
         """A connection outside of the pool, for work that may take long."""
         with self._translated():
-            connection = Connection.connect(self._conninfo, autocommit=True, prepare_threshold=None)
-        connection.patience = None
+            connection = postgres_pool.connect(self._conninfo)
         with closing(connection):
             connection.execute("SET statement_timeout = 0")
             yield connection
@@ -246,19 +202,8 @@ class PostgresStorage(Storage):
         """The pool, opened on its first use: threads and connections do not survive a fork."""
         with self._opening:
             if self._pool is None:
-                self._pool = ConnectionPool(
-                    self._conninfo,
-                    connection_class=Connection,
-                    # What PgBouncer hands to one client after the other can prepare nothing.
-                    kwargs={"autocommit": True, "prepare_threshold": None},
-                    min_size=1,
-                    max_size=self._size,
-                    open=True,
-                    check=_check,
-                    timeout=CHECKOUT_SECONDS,
-                    reconnect_timeout=CHECKOUT_SECONDS,
-                )
-                weakref.finalize(self, _close, self._pool)
+                self._pool = postgres_pool.open_pool(self._conninfo, self._threads)
+                weakref.finalize(self, postgres_pool.close, self._pool)
         return self._pool
 
     @contextmanager
@@ -289,21 +234,3 @@ def _may_have_happened(error: psycopg.Error) -> bool:
     its standby. https://www.postgresql.org/docs/current/errcodes-appendix.html
     """
     return not error.sqlstate or error.sqlstate in ("57P01", "57P02") or error.sqlstate[:2] == "08"
-
-
-def _close(pool: ConnectionPool[Connection]) -> None:
-    """Close a pool that nobody uses any more; one of its own threads may be who found that out."""
-    with contextlib.suppress(RuntimeError):
-        pool.close(timeout=1)
-
-
-def _check(connection: Connection) -> None:
-    """Refuse a connection that its server has ended: it can be read from, though nothing was asked.
-
-    It costs no round trip. Who ends it in this very moment is noticed by the statement itself.
-    """
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        connection.close()  # Otherwise the pool would not know.
-        raise psycopg.OperationalError("the server has ended the connection")

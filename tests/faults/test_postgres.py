@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from barring.storage.postgres import ANSWER_SECONDS, CHECKOUT_SECONDS
+from barring.storage.postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS
 from tests.postgres import Cluster, cluster, free_port, wait_until
 from tests.service import codes_path
 

@@ -1,0 +1,99 @@
+"""The connections to PostgreSQL: how they are opened, shared, and given up in time."""
+
+import contextlib
+import select
+import time
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool
+
+CONNECTIONS = 16
+"""Of one worker, at most: more than a database's processors can use do not make it faster."""
+
+CHECKOUT_SECONDS = 3.0
+"""How long a request waits for a connection, or for a server that takes writes to be there."""
+
+ANSWER_SECONDS = 7.0
+"""How long a statement may take, before the server is taken for unreachable."""
+
+_DEFAULTS: dict[str, Any] = {
+    "application_name": "barring",
+    # Of several hosts the one that takes writes; a standby could give a stale answer.
+    "target_session_attrs": "read-write",
+    "connect_timeout": 2,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+    "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s",
+}
+"""Parameters of the connection that the URL may set otherwise."""
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that waits for no answer longer than `patience` seconds; None is forever."""
+
+    patience: float | None = ANSWER_SECONDS
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Let psycopg wait as it does, and close the connection where that took too long."""
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval, timeout or self.patience)
+        except psycopg.Error:
+            if self.patience and time.monotonic() > began + self.patience:
+                self.close()  # What comes yet would be taken for the answer to another.
+            raise
+
+
+def parameters(url: str) -> tuple[str, str]:
+    """What to call the database at a URL, without its password, and how to connect to it.
+
+    Raises psycopg.ProgrammingError for what is no such URL.
+    """
+    given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
+    host, name = (given.get(part, "") for part in ("host", "dbname"))
+    return f"postgresql://{host}/{name}", make_conninfo("", **_DEFAULTS | given)
+
+
+def connect(conninfo: str) -> Connection:
+    """A connection of its own for work that may take long."""
+    # What PgBouncer hands to one client after the other can prepare nothing.
+    connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    connection.patience = None
+    return connection
+
+
+def open_pool(conninfo: str, threads: int) -> ConnectionPool[Connection]:
+    """Connections for so many threads. Its own threads do not survive a fork."""
+    return ConnectionPool(
+        conninfo,
+        connection_class=Connection,
+        kwargs={"autocommit": True, "prepare_threshold": None},
+        min_size=1,
+        max_size=max(4, min(threads, CONNECTIONS)),
+        open=True,
+        check=_check,
+        timeout=CHECKOUT_SECONDS,
+        reconnect_timeout=CHECKOUT_SECONDS,
+    )
+
+
+def close(pool: ConnectionPool[Connection]) -> None:
+    """Close a pool that nobody uses any more; one of its own threads may be who found that out."""
+    with contextlib.suppress(RuntimeError):
+        pool.close(timeout=1)
+
+
+def _check(connection: Connection) -> None:
+    """Refuse a connection that its server has ended: it can be read from, though nothing was asked.
+
+    It costs no round trip. Who ends it in this very moment is noticed by the statement itself.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        connection.close()  # Otherwise the pool would not know.
+        raise psycopg.OperationalError("the server has ended the connection")
