@@ -112,6 +112,8 @@ class Worker(gthread.ThreadWorker):
         """Whether the next request on a connection is for the thread that answered the last."""
         if not self.alive or self.tpool._work_queue.qsize():
             return False
+        if conn.parser.unreader.buf.getvalue():
+            return True  # It was sent, and read, with the last one.
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)
         return bool(poll.poll(LINGER))

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from functools import cache
@@ -20,6 +19,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
+
+from tests.tools import await_that
 
 USER = "nobody" if os.geteuid() == 0 else None
 """Who runs the servers: they refuse to be root's."""
@@ -109,7 +110,7 @@ class Cluster:
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        wait_until(lambda: not any(map(_runs, processes)))
+        await_that(lambda: not any(map(_runs, processes)))
         (self.folder / "postmaster.pid").unlink()  # It names a process that a zombie may still be.
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
@@ -169,11 +170,3 @@ def database(server_url: str) -> Iterator[str]:
             yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
-
-
-def wait_until(holds: object, seconds: float = 20) -> None:
-    """Wait until a function gives something true."""
-    deadline = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < deadline, holds
-        time.sleep(0.02)

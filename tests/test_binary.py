@@ -165,6 +165,17 @@ def test_binary_serves_https_and_figures(tmp_path: Path) -> None:
         assert "barring_write_lock_wait_seconds_count" in answer.text
 
 
+def test_binary_speaks_postgres(tmp_path: Path, postgres: str) -> None:
+    """Another database needs no more than its URL: the driver is in the binary."""
+    with (
+        running(tmp_path, command=SERVE, BARRING_DATABASE_URL=postgres) as service,
+        service.client() as client,
+    ):
+        assert client.post(codes_path(), json={"code": "4711"}).status_code == 201
+        answer = client.get(codes_path()).json()
+        assert answer == {"authCodes": [{"code": "4711", "description": ""}]}
+
+
 def test_binary_is_small() -> None:
     """The one file has at most 40 MB."""
     assert BINARY.stat().st_size <= 40_000_000

@@ -19,10 +19,10 @@ from barring.settings import Settings, without_password
 from barring.storage import Storage, StorageError, StorageUnavailable, open_storage
 from barring.storage.postgres_pool import CONNECTIONS
 from tests.command import failure, succeed
-from tests.postgres import USER, free_port, wait_until
+from tests.postgres import USER, free_port
 from tests.service import codes_path, running
 from tests.storage_contract import OWNER, StorageContract
-from tests.tools import needs
+from tests.tools import await_that, needs
 
 
 class TestContract(StorageContract):
@@ -192,7 +192,7 @@ def pgbouncer(folder: Path, server: str) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, configuration], user=USER, stdout=log, stderr=log)
     try:
-        wait_until(lambda: b"listening on" in (folder / "log").read_bytes())
+        await_that(lambda: b"listening on" in (folder / "log").read_bytes())
         yield f"postgresql://postgres@127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -208,6 +208,18 @@ def test_oversized_body_is_refused(tmp_path: Path, chunked: bool) -> None:
         assert client.post(path, content=content, headers=json_type).status_code == 201
 
 
+def test_requests_sent_ahead_are_answered_in_order(service: Service) -> None:
+    """A client may send its next requests before the first is answered."""
+    head = "HTTP/1.1\r\nHost: x\r\nX-Role: End User\r\n"
+    paths = ["/health/live", f"{codes_path('ahead')}01/", codes_path("ahead")]
+    with service.connect() as connection:
+        connection.sendall("".join(f"GET {path} {head}\r\n" for path in paths).encode())
+        connection.sendall(f"GET / {head}Connection: close\r\n\r\n".encode())
+        with connection.makefile("rb") as answers:
+            statuses = re.findall(rb"HTTP/1.1 (\d+)", answers.read())
+    assert statuses == [b"200", b"404", b"200", b"302"]
+
+
 def test_path_that_is_not_utf8_is_refused(service: Service) -> None:
     """Broken or overlong UTF-8 in a path is 400, in an id as in a code."""
     for broken in ("%FF", "%C0%AF", "%ED%A0%80", "%E4%B8"):

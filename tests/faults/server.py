@@ -6,12 +6,11 @@ import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 from tests.service import ROOT, Service, environment
+from tests.tools import await_that
 
 
 class Server:
@@ -91,11 +90,3 @@ class Server:
     def ended(self, seconds: float, start: int = -1) -> bool:
         """Whether the last process of a start, by default the last start, ends in this time."""
         return bool(select.select([self._lifelines[start]], [], [], seconds)[0])
-
-
-def await_that(condition: Callable[[], bool], seconds: float) -> None:
-    """Return once the condition is met; fail where it is not in this time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not met within {seconds} s"
-        time.sleep(0.02)

@@ -11,12 +11,13 @@ import httpx
 import pytest
 
 from tests.service import codes_path
+from tests.tools import await_that
 
 from .history import History
 from .load import Load
 from .mounts import disk, small
 from .operations import Kind, Operation, Outcome
-from .server import Server, await_that
+from .server import Server
 
 Fault = Callable[[Server, Path], AbstractContextManager[None]]
 

@@ -16,12 +16,13 @@ import pytest
 from barring.domain import Owner
 from barring.storage import open_storage
 from tests.service import ROOT, codes_path, environment, running
+from tests.tools import await_that
 
 from .history import History
 from .load import Load
 from .mounts import read_only
 from .operations import Kind, Operation, Outcome
-from .server import Server, await_that
+from .server import Server
 
 NAME = "codes.sqlite3"
 PAGE = 4096

@@ -16,8 +16,9 @@ import psycopg
 import pytest
 
 from barring.storage.postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS
-from tests.postgres import Cluster, cluster, free_port, wait_until
+from tests.postgres import Cluster, cluster, free_port
 from tests.service import codes_path
+from tests.tools import await_that
 
 from .history import History
 from .load import Load
@@ -107,7 +108,7 @@ def test_failover_loses_nothing(tmp_path: Path, own: Cluster, long: bool) -> Non
         own.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
         own.execute("SELECT pg_reload_conf()")
         state = "SELECT sync_state FROM pg_stat_replication"
-        wait_until(lambda: own.execute(state) == [("sync",)])
+        await_that(lambda: own.execute(state) == [("sync",)])
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in (own, standby))
         url = f"postgresql://postgres@{hosts}/postgres"
         with Server(tmp_path, BARRING_DATABASE_URL=url) as server:
@@ -214,5 +215,5 @@ def test_silent_network_is_told_in_time(tmp_path: Path, own: Cluster) -> None:
             assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
             assert answer.status_code == 503
             way.flowing.set()
-            wait_until(lambda: client.get(codes_path()).status_code == 200, 5)
+            await_that(lambda: client.get(codes_path()).status_code == 200, 5)
             assert client.post(codes_path(), json={"code": "03"}).status_code == 201

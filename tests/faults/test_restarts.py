@@ -13,12 +13,13 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from tests.service import END_USER, codes_path
+from tests.tools import await_that
 
 from .checker import Report
 from .history import History
 from .load import Load
 from .operations import Operation, Outcome
-from .server import Server, await_that
+from .server import Server
 
 CLIENTS = 8
 

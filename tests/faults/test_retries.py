@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from tests.service import ROOT, codes_path
+from tests.tools import await_that
 
-from .server import Server, await_that
+from .server import Server
 
 EXAMPLE = runpy.run_path(str(ROOT / "docs/examples/retry.py"))
 create = EXAMPLE["create"]
