@@ -12,9 +12,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sqlite_utils import Database
 
@@ -29,10 +28,35 @@ _POLL = 0.0005
 """Seconds between two looks at another process's lock."""
 
 
-class _Job(NamedTuple):
-    operation: Callable[[Database], Any]
-    asked: float
-    outcome: Future[Any]
+class _Job:
+    """A write in the queue. Its thread sleeps until it is done, or has to write for the queue."""
+
+    def __init__(self, operation: Callable[[Database], Any]) -> None:
+        self.operation = operation
+        self.asked = time.monotonic()
+        self.done = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait for `wake`; whether it came in this time."""
+        return self._asleep.acquire(timeout=seconds)
+
+    def wake(self) -> None:
+        """End the sleep, of now or to come."""
+        self._asleep.release()
+
+    def end(self, result: Any = None, error: BaseException | None = None) -> None:
+        """Keep what came of the write."""
+        self._result, self._error, self.done = result, error, True
+
+    def result(self) -> Any:
+        """The result, or the error raised."""
+        if self._error:
+            raise self._error
+        return self._result
 
 
 class Turns:
@@ -52,17 +76,19 @@ class Turns:
         self._seconds = seconds
         self._transaction = transaction
         self._threads = threading.Lock()
+        self._queue = threading.Lock()
         self._waiting: deque[_Job] = deque()
+        self._writes = False  # Whether a thread writes for the queue, or was woken to do so.
         self._file: int | None = None
 
     @contextlib.contextmanager
-    def turn(self) -> Iterator[float]:
+    def turn(self, asked: float | None = None) -> Iterator[float]:
         """Hold back every other writer, and give the seconds of patience that are left.
 
-        Raises StorageUnavailable after too long a wait.
+        `asked` is when the wait for it began. Raises StorageUnavailable after too long a wait.
         """
-        deadline = time.monotonic() + self._seconds
-        if not self._threads.acquire(timeout=self._seconds):
+        deadline = (time.monotonic() if asked is None else asked) + self._seconds
+        if not self._threads.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise self._too_long()
         try:
             # Who holds _NEXT is the next to get _NOW: no process overtakes another that waits.
@@ -86,34 +112,66 @@ class Turns:
         An operation is one statement, or changes nothing where it raises AlreadyExists. `told` gets
         the seconds that it waited.
         """
-        job = _Job(operation, time.perf_counter(), Future())
-        self._waiting.append(job)
-        try:
-            with self.turn() as patience:
-                if not job.outcome.done():
-                    self._write_together(told, patience)
-        except StorageUnavailable:
-            with contextlib.suppress(ValueError):  # Another's turn has begun with it.
-                self._waiting.remove(job)
-                raise
-        return cast(Result, job.outcome.result())
+        job = _Job(operation)
+        with self._queue:
+            self._waiting.append(job)
+            mine, self._writes = not self._writes, True
+        if not mine and not job.sleep(self._seconds):
+            self._give_up(job)
+        if not job.done:
+            self._write_for_all(job, told)
+        return cast(Result, job.result())
 
-    def _write_together(self, told: Callable[[float], object], patience: float) -> None:
-        jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        results: list[tuple[Callable[[Any], None], Any]] = []
+    def _give_up(self, job: _Job) -> None:
+        """Leave the queue, unless the write has begun, or it is now this thread's to do."""
+        with self._queue:
+            if job in self._waiting:
+                if not job.sleep(0):
+                    self._waiting.remove(job)
+                    raise self._too_long()
+                return
+        job.sleep(-1)
+
+    def _write_for_all(self, job: _Job, told: Callable[[float], object]) -> None:
+        """Take a turn for all in the queue, `job` among them, and wake who goes on from there."""
+        jobs: list[_Job] = []
+        try:
+            with self.turn(job.asked) as patience:
+                with self._queue:
+                    jobs = [*self._waiting]
+                    self._waiting.clear()
+                self._write_together(jobs, told, patience)
+        except BaseException as error:
+            job.end(error=error)
+        with self._queue:
+            if job in self._waiting:  # Its turn did not come in time; the others may have longer.
+                self._waiting.remove(job)
+            self._writes = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].wake()
+        for other in jobs:
+            if other is not job:
+                other.wake()
+
+    def _write_together(
+        self, jobs: list[_Job], told: Callable[[float], object], patience: float
+    ) -> None:
+        ends: list[tuple[Any, AlreadyExists | None]] = []
         try:
             with self._transaction(patience) as database:
-                begun = time.perf_counter()
+                begun = time.monotonic()
                 for job in jobs:
                     told(begun - job.asked)
                     try:
-                        results.append((job.outcome.set_result, job.operation(database)))
+                        ends.append((job.operation(database), None))
                     except AlreadyExists as error:
-                        results.append((job.outcome.set_exception, error))
+                        ends.append((None, error))
         except BaseException as error:
-            results = [(job.outcome.set_exception, error) for job in jobs]
-        for tell, result in results:
-            tell(result)
+            for job in jobs:
+                job.end(error=error)
+        else:
+            for job, end in zip(jobs, ends, strict=True):
+                job.end(*end)
 
     def _lock(self, byte: int, deadline: float) -> None:
         """Lock a byte of the file. Polls: a wait in the kernel could not be ended in time."""

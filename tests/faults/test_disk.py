@@ -75,13 +75,14 @@ def observe_fault(history: History, client: httpx.Client, kept: Operation, told:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert client.get("/health/live").status_code == 200
     many = history.new_items(str(number) for number in range(10_000, 20_000))
-    for operation in (
-        Operation(Kind.ADD, "many", many, True),
-        Operation(Kind.ADD, "kept", history.new_items(["201"])),
-        Operation(Kind.REMOVE, "kept", kept.items),
+    for operation, outcome in (
+        # A long list meets the fault before its commit, which then is none.
+        (Operation(Kind.ADD, "many", many, True), Outcome.UNDONE),
+        (Operation(Kind.ADD, "kept", history.new_items(["201"])), told),
+        (Operation(Kind.REMOVE, "kept", kept.items), told),
     ):
         history.perform(client, operation)
-        assert (operation.outcome, operation.failure) == (told, "503")
+        assert (operation.outcome, operation.failure) == (outcome, "503")
     assert not history.perform(client, Operation(Kind.LIST, "kept")).failure
 
     def under_load(*kinds: Kind) -> list[Operation]:
