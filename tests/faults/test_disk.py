@@ -90,7 +90,9 @@ def observe_fault(history: History, client: httpx.Client, kept: Operation, told:
 
     await_that(lambda: len(under_load(Kind.ADD)) > 30 and len(under_load(Kind.LIST)) > 30, 30)
     # A removal of what is not there changes nothing, and may be told done.
-    assert {op.outcome for op in under_load(Kind.ADD)} <= {told, Outcome.REFUSED}
+    # Who is written together with a long list fails with it, before the commit.
+    told_to_all = {told, Outcome.UNDONE, Outcome.REFUSED}
+    assert {op.outcome for op in under_load(Kind.ADD)} <= told_to_all
     assert not [op.failure for op in under_load(Kind.LIST, Kind.GET) if op.failure]
 
 
