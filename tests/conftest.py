@@ -22,9 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --binary or --postgres, run the tests that ask a service, and no others."""
-    if config.getoption("--binary") or config.getoption("--postgres"):
+    """With --binary run the tests that ask a service; with --postgres those in this process."""
+    ask = set()
+    if config.getoption("--binary"):
         ask = {"make_client", "service"}
+    elif config.getoption("--postgres"):
+        ask = {"make_client"}
+    if ask:
         items[:] = [item for item in items if ask & set(getattr(item, "fixturenames", ()))]
 
 
@@ -83,10 +87,5 @@ def service(
 ) -> Iterator[Service]:
     """One real service for all tests; each takes owners of its own."""
     command = binary.SERVE if request.config.getoption("--binary") else ()
-    with ExitStack() as stack:
-        settings = {}
-        if request.config.getoption("--postgres"):
-            url = stack.enter_context(database(request.getfixturevalue("server")))
-            settings["BARRING_DATABASE_URL"] = url
-        folder = tmp_path_factory.mktemp("service")
-        yield stack.enter_context(running(folder, command=command, **settings))
+    with running(tmp_path_factory.mktemp("service"), command=command) as started:
+        yield started
