@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from tests.tools import await_that
+from tests.waiting import await_that
 
 USER = "nobody" if os.geteuid() == 0 else None
 """Who runs the servers: they refuse to be root's."""
@@ -107,11 +107,16 @@ class Cluster:
         """End all its processes at once, as the power does."""
         postmaster = int((self.folder / "postmaster.pid").read_text().split()[0])
         processes = (postmaster, *_children(postmaster))
-        for process in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        self.send(signal.SIGKILL)
         await_that(lambda: not any(map(_runs, processes)))
         (self.folder / "postmaster.pid").unlink()  # It names a process that a zombie may still be.
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all its processes."""
+        postmaster = int((self.folder / "postmaster.pid").read_text().split()[0])
+        for process in (postmaster, *_children(postmaster)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """The rows of a statement, outside of a transaction."""
@@ -161,11 +166,11 @@ def cluster(settings: str = "", standby_of: Cluster | None = None) -> Iterator[C
 
 
 @contextlib.contextmanager
-def database(server_url: str) -> Iterator[str]:
-    """The URL of a new and empty database on a server."""
+def database(server_url: str, options: str = "") -> Iterator[str]:
+    """The URL of a new and empty database on a server; `options` are of CREATE DATABASE."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        connection.execute(f"CREATE DATABASE {name} {options}")  # type: ignore[call-overload]
         try:
             yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
         finally:

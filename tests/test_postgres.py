@@ -4,6 +4,7 @@ import random
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,10 +20,11 @@ from barring.settings import Settings, without_password
 from barring.storage import Storage, StorageError, StorageUnavailable, open_storage
 from barring.storage.postgres_pool import CONNECTIONS
 from tests.command import failure, succeed
-from tests.postgres import USER, free_port
+from tests.postgres import USER, database, free_port
 from tests.service import codes_path, running
 from tests.storage_contract import OWNER, StorageContract
-from tests.tools import await_that, needs
+from tests.tools import needs
+from tests.waiting import await_that
 
 
 class TestContract(StorageContract):
@@ -178,6 +180,35 @@ def test_pool_is_opened_in_each_worker_and_bounded(tmp_path: Path, postgres: str
         assert 2 <= count <= 2 * CONNECTIONS
 
 
+def test_database_that_cannot_hold_every_text_is_refused(server: str) -> None:
+    """Only UTF8 holds what the API takes; another encoding is told before anything is stored."""
+    options = "ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'"
+    refusal = pytest.raises(StorageError, match="its encoding is SQL_ASCII; make a database with")
+    with database(server, options) as url, refusal:
+        open_storage(url).prepare()
+
+
+def test_servers_on_one_host_are_two(tmp_path: Path) -> None:
+    """A message, and `copy`, tell two servers apart by their ports too."""
+    names = {str(open_storage(f"postgresql://anna@db:{port}/codes")) for port in (5432, 5433)}
+    assert names == {"postgresql://db:5432/codes", "postgresql://db:5433/codes"}
+
+
+def test_slow_reader_of_an_export_gets_all_of_it(storage: Storage, postgres: str) -> None:
+    """The times that requests have do not bind an export, however long its reader takes."""
+    for user in range(3):
+        codes = [(f"{number:05}", "") for number in range(10_000)]
+        storage.add(OWNER._replace(user=str(user)), codes)
+    name = postgres.rpartition("/")[2]
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        for what in ("idle_in_transaction_session_timeout", "statement_timeout"):
+            connection.execute(f"ALTER DATABASE {name} SET {what} = '100ms'")  # type: ignore[call-overload]
+    export = open_storage(postgres).export()
+    first = next(export)
+    time.sleep(0.3)
+    assert len([first, *export]) == 30_000
+
+
 @contextmanager
 def pgbouncer(folder: Path, server: str) -> Iterator[str]:
     """The way to a server's databases through PgBouncer in transaction mode."""
@@ -206,7 +237,10 @@ def test_pgbouncer_in_transaction_mode(server: str, postgres: str) -> None:
         pgbouncer(Path(folder), server) as way,
         ThreadPoolExecutor(16) as pool,
     ):
-        storage = open_storage(f"{way}/{postgres.rpartition('/')[2]}", 16)
+        name = postgres.rpartition("/")[2]
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '4s'")  # type: ignore[call-overload]
+        storage = open_storage(f"{way}/{name}", 16)
         storage.prepare()
 
         def write_and_read(number: int) -> AuthorizationCode | None:
@@ -217,3 +251,5 @@ def test_pgbouncer_in_transaction_mode(server: str, postgres: str) -> None:
         found = list(pool.map(write_and_read, range(300)))
         assert found == [(f"{number:03}", "x") for number in range(300)]
         assert storage.list(OWNER) == found
+        with psycopg.connect(f"{way}/{name}", options="", autocommit=True) as connection:
+            assert connection.execute("SHOW statement_timeout").fetchone() == ("4s",)

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import time
-from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
@@ -22,11 +20,3 @@ def needs(*names: str) -> str:
         if path := shutil.which(name):
             return path
     lacking(f"this test needs {names[0]}")
-
-
-def await_that(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Return once the condition is met; fail where it is not in this time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not met within {seconds} s"
-        time.sleep(0.02)

@@ -56,6 +56,11 @@ _WRITE_NOTHING = "DELETE FROM authorization_codes WHERE false"
 _UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """What the database undid for another's sake, and asks to try again."""
 
+_MISTAKES = (psycopg.ProgrammingError, psycopg.DataError)
+"""What this program brings about, and what stays what it is; but for the next ones."""
+
+_STATES = (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege)
+
 _ATTEMPTS = 5
 
 
@@ -76,7 +81,7 @@ class PostgresStorage(Storage):
         return self._name
 
     def prepare(self) -> None:
-        with self._alone() as connection, self._translated():
+        with self._alone() as connection:
             postgres_schema.migrate(connection, self._name)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
@@ -118,7 +123,7 @@ class PostgresStorage(Storage):
                 self._wrote = time.monotonic()
 
     def vacuum(self) -> None:
-        with self._alone() as connection, self._translated():
+        with self._alone() as connection:
             connection.execute("VACUUM FULL authorization_codes")
 
     def count(self) -> int:
@@ -127,7 +132,6 @@ class PostgresStorage(Storage):
     def export(self) -> Iterator[tuple[str, str, str, str, str]]:
         with (
             self._alone() as connection,
-            self._translated(),
             connection.transaction(),
             connection.cursor("export") as cursor,
         ):
@@ -136,11 +140,11 @@ class PostgresStorage(Storage):
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
-        with self._alone() as connection, self._translated():
+        with self._alone(writes=True) as connection:
             yield PostgresStaging(connection)
 
     def exists(self) -> bool:
-        with self._alone() as connection, self._translated():
+        with self._alone() as connection:
             return postgres_schema.exists(connection)
 
     def keeps(self, path: Path) -> bool:
@@ -154,7 +158,7 @@ class PostgresStorage(Storage):
 
     def check(self) -> dict[str, int | str]:
         codes, users, tenants = self._counts()
-        with self._alone() as connection, self._translated():
+        with self._alone() as connection:
             schema = postgres_schema.applied(connection)[-1]
         return {"codes": codes, "users": users, "tenants": tenants, "schema": schema}
 
@@ -162,7 +166,7 @@ class PostgresStorage(Storage):
         """Nothing: outside of a call, no thread has a connection of its own."""
 
     def _counts(self) -> tuple[int, ...]:
-        with self._alone() as connection, self._translated():
+        with self._alone() as connection:
             return connection.execute(_COUNTS).fetchone() or (0, 0, 0)
 
     def _write(self, statement: str, parameters: Sequence[Any]) -> int:
@@ -172,30 +176,36 @@ class PostgresStorage(Storage):
             with self._connection(writes=True) as connection:
                 if not attempt:
                     self.on_lock_wait(time.perf_counter() - asked)
+                connection.warned = False
                 try:
-                    return connection.execute(statement, parameters).rowcount
+                    count = connection.execute(statement, parameters).rowcount
                 except _UNDONE:
                     continue
+                if connection.warned:  # Its wait for a standby was cancelled, say.
+                    raise OutcomeUnknown(f"{self}: committed with a warning")
+                return count
         raise StorageUnavailable(f"{self}: other writes were in the way {_ATTEMPTS} times")
 
     @contextmanager
     def _connection(self, *, writes: bool = False) -> Iterator[Connection]:
         """A connection of the pool. Raises StorageUnavailable where none can be had in time."""
+        pool = self._opened()
         with self._translated():
-            connection = self._opened().getconn()
+            connection = pool.getconn()
         try:
             with self._translated(writes=writes):
                 yield connection
         finally:
-            self._opened().putconn(connection)
+            if connection.closed:  # The others lead to the same server, which may be gone.
+                pool.drain()
+            pool.putconn(connection)
 
     @contextmanager
-    def _alone(self) -> Iterator[Connection]:
+    def _alone(self, *, writes: bool = False) -> Iterator[Connection]:
         """A connection outside of the pool, for work that may take long."""
         with self._translated():
             connection = postgres_pool.connect(self._conninfo)
-        with closing(connection):
-            connection.execute("SET statement_timeout = 0")
+        with closing(connection), self._translated(writes=writes):
             yield connection
 
     def _opened(self) -> ConnectionPool[Connection]:
@@ -211,26 +221,26 @@ class PostgresStorage(Storage):
         """Turn the driver's errors into the contract's; never with what a statement held."""
         try:
             yield
+        except (psycopg.IntegrityError, *_UNDONE):
+            raise
         except PoolTimeout as error:
-            raise StorageUnavailable(
-                f"{self}: no connection in {CHECKOUT_SECONDS} seconds"
-            ) from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            seconds = CHECKOUT_SECONDS
+            raise StorageUnavailable(f"{self}: no connection in {seconds} seconds") from error
+        except psycopg.Error as error:
+            if isinstance(error, _MISTAKES) and not isinstance(error, _STATES):
+                raise
             unknown = writes and _may_have_happened(error)
             reason = f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else str(error)
             raise (OutcomeUnknown if unknown else StorageUnavailable)(
                 f"{self}: {reason.splitlines()[0] if reason else type(error).__name__}"
-            ) from error
-        except psycopg.errors.ReadOnlySqlTransaction as error:
-            raise StorageUnavailable(f"{self}: takes no writes now") from error
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
-            raise StorageUnavailable(f"{self}: {error.diag.message_primary}") from error
+            ) from None  # What it says may quote a code.
 
 
 def _may_have_happened(error: psycopg.Error) -> bool:
     """Whether a statement that failed so may have been committed: where no server said it is not.
 
     A server that is stopped says so (57P01, 57P02) even where it had committed, and only waited for
-    its standby. https://www.postgresql.org/docs/current/errcodes-appendix.html
+    its standby; 40003 is CockroachDB's own word for it. https://www.postgresql.org/docs/current/errcodes-appendix.html
     """
-    return not error.sqlstate or error.sqlstate in ("57P01", "57P02") or error.sqlstate[:2] == "08"
+    state = error.sqlstate or "08"
+    return state[:2] == "08" or state in ("57P01", "57P02", "40003")

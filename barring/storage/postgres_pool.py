@@ -31,11 +31,23 @@ _DEFAULTS: dict[str, Any] = {
 }
 """Parameters of the connection that the URL may set otherwise."""
 
+_PATIENT = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+"""The `options` of a connection for work that may take long. No SET: PgBouncer would pass it on."""
+
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that waits for no answer longer than `patience` seconds; None is forever."""
 
     patience: float | None = ANSWER_SECONDS
+    warned = False
+    """Whether the server has warned of something since this was last set to False."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_notice_handler(self._note)
+
+    def _note(self, notice: psycopg.errors.Diagnostic) -> None:
+        self.warned |= notice.severity_nonlocalized == "WARNING"
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Let psycopg wait as it does, and close the connection where that took too long."""
@@ -54,14 +66,18 @@ def parameters(url: str) -> tuple[str, str]:
     Raises psycopg.ProgrammingError for what is no such URL.
     """
     given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
-    host, name = (given.get(part, "") for part in ("host", "dbname"))
-    return f"postgresql://{host}/{name}", make_conninfo("", **_DEFAULTS | given)
+    host, port, name = (given.get(part, "") for part in ("host", "port", "dbname"))
+    return f"postgresql://{host}{port and f':{port}'}/{name}", make_conninfo(
+        "", **_DEFAULTS | given
+    )
 
 
 def connect(conninfo: str) -> Connection:
     """A connection of its own for work that may take long."""
     # What PgBouncer hands to one client after the other can prepare nothing.
-    connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    connection = Connection.connect(
+        conninfo, autocommit=True, prepare_threshold=None, options=_PATIENT
+    )
     connection.patience = None
     return connection
 

@@ -33,7 +33,9 @@ def exists(connection: Connection) -> bool:
 
 def applied(connection: Connection) -> list[str]:
     """The steps that the database has seen."""
-    return [step for (step,) in connection.execute("SELECT step FROM barring_migrations")]
+    return [
+        step for (step,) in connection.execute("SELECT step FROM barring_migrations ORDER BY step")
+    ]
 
 
 def migrate(connection: Connection, name: str) -> None:
@@ -41,6 +43,9 @@ def migrate(connection: Connection, name: str) -> None:
 
     Raises StorageError for a database of a later release.
     """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise StorageError(f"{name}: its encoding is {encoding}; make a database with UTF8")
     if exists(connection) and {*_STEPS} == {*applied(connection)}:
         return
     with connection.transaction():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.service import ROOT, Service, environment
-from tests.tools import await_that
+from tests.waiting import await_that
 
 
 class Server:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.service import codes_path
-from tests.tools import await_that
+from tests.waiting import await_that
 
 from .history import History
 from .load import Load

@@ -16,7 +16,7 @@ import pytest
 from barring.domain import Owner
 from barring.storage import open_storage
 from tests.service import ROOT, codes_path, environment, running
-from tests.tools import await_that
+from tests.waiting import await_that
 
 from .history import History
 from .load import Load

@@ -4,6 +4,7 @@ Nothing acknowledged is lost, no answer is a 500, each comes within a stated tim
 goes on by itself.
 """
 
+import signal
 import socket
 import threading
 import time
@@ -18,7 +19,7 @@ import pytest
 from barring.storage.postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS
 from tests.postgres import Cluster, cluster, free_port
 from tests.service import codes_path
-from tests.tools import await_that
+from tests.waiting import await_that
 
 from .history import History
 from .load import Load
@@ -101,33 +102,73 @@ def test_restarted_database_loses_nothing(tmp_path: Path, own: Cluster, way: str
         judge(server, history, f"database restarted, {way}")
 
 
+@contextmanager
+def standing_by(primary: Cluster) -> Iterator[tuple[Cluster, str]]:
+    """A synchronous standby of a primary, and the URL of the two."""
+    with cluster(standby_of=primary) as standby:
+        primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        primary.execute("SELECT pg_reload_conf()")
+        state = "SELECT sync_state FROM pg_stat_replication"
+        await_that(lambda: primary.execute(state) == [("sync",)])
+        hosts = ",".join(f"127.0.0.1:{each.port}" for each in (primary, standby))
+        yield standby, f"postgresql://postgres@{hosts}/postgres"
+
+
 def test_failover_loses_nothing(tmp_path: Path, own: Cluster, long: bool) -> None:
     """The primary is killed and its synchronous standby promoted: the service writes within 5 s."""
     history = History()
-    with cluster(standby_of=own) as standby:
-        own.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-        own.execute("SELECT pg_reload_conf()")
-        state = "SELECT sync_state FROM pg_stat_replication"
-        await_that(lambda: own.execute(state) == [("sync",)])
-        hosts = ",".join(f"127.0.0.1:{each.port}" for each in (own, standby))
-        url = f"postgresql://postgres@{hosts}/postgres"
-        with Server(tmp_path, BARRING_DATABASE_URL=url) as server:
-            with Load(history, server.service.url), server.service.client() as client:
-                history.await_acknowledged(1_000 if long else 200)
-                own.kill()
-                history.faults += 1
+    with standing_by(own) as (standby, url), Server(tmp_path, BARRING_DATABASE_URL=url) as server:
+        with Load(history, server.service.url), server.service.client() as client:
+            history.await_acknowledged(1_000 if long else 200)
+            own.kill()
+            history.faults += 1
+            answer = client.get(codes_path())
+            while answer.status_code == 200:  # The last that was answered before the kill.
                 answer = client.get(codes_path())
-                while answer.status_code == 200:  # The last that was answered before the kill.
-                    answer = client.get(codes_path())
-                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-                time.sleep(2)
-                standby.promote()
-                began = time.monotonic()
-                history.await_acknowledged(history.acknowledged + 1)
-                took = time.monotonic() - began
-                history.await_acknowledged(history.acknowledged + 100)
-            judge(server, history, f"failover, writing again {took:.1f} s after the promotion")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            time.sleep(2)
+            standby.promote()
+            began = time.monotonic()
+            history.await_acknowledged(history.acknowledged + 1)
+            took = time.monotonic() - began
+            history.await_acknowledged(history.acknowledged + 100)
+        judge(server, history, f"failover, writing again {took:.1f} s after the promotion")
     assert took < 5
+
+
+def test_frozen_primary_is_given_up(tmp_path: Path, own: Cluster) -> None:
+    """A primary that stands still is not asked again, once it has not answered in time."""
+    history = History()
+    with standing_by(own) as (standby, url), Server(tmp_path, BARRING_DATABASE_URL=url) as server:
+        with Load(history, server.service.url, clients=16):
+            history.await_acknowledged(200)
+            own.send(signal.SIGSTOP)
+            history.faults += 1
+            standby.promote()
+            began = time.monotonic()
+            history.await_acknowledged(history.acknowledged + 100)
+            took = time.monotonic() - began
+        judge(server, history, f"a frozen primary, given up after {took:.1f} s")
+        own.kill()
+    assert took < ANSWER_SECONDS + CHECKOUT_SECONDS + 5
+
+
+def test_cancelled_wait_for_the_standby_is_no_success(tmp_path: Path, own: Cluster) -> None:
+    """PostgreSQL calls a write done whose wait for the standby was cancelled; this does not."""
+    with (
+        Server(tmp_path, BARRING_DATABASE_URL=own.url) as server,
+        server.service.client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        own.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        own.execute("SELECT pg_reload_conf()")
+        await_that(lambda: own.execute("SHOW synchronous_standby_names") == [("nobody",)])
+        answer = pool.submit(client.post, codes_path(), json={"code": "01"})
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        await_that(lambda: bool(own.execute(waiting)))
+        own.execute(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) AS found")
+        assert answer.result().status_code == 503
+        assert "may or may not have happened" in answer.result().json()["message"]
 
 
 def test_locked_table_and_used_up_pool_are_told_in_time(tmp_path: Path, own: Cluster) -> None:

@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from tests.service import END_USER, codes_path
-from tests.tools import await_that
+from tests.waiting import await_that
 
 from .checker import Report
 from .history import History

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.service import ROOT, codes_path
-from tests.tools import await_that
+from tests.waiting import await_that
 
 from .server import Server
 
