@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from .storage import Storage, StorageUnavailable
 from .worker import STOPPING, Log, Worker
 
 _PR_SET_PDEATHSIG = 1
+
+WORKERS_END = 5.0
+"""Seconds that the workers of a killed master may take to give up its address."""
 
 
 class Server(BaseApplication):
@@ -105,19 +109,29 @@ def _connections(settings: Settings) -> int:
 
 
 def _check_bind(server: Any) -> None:
-    """End with one line, before gunicorn tries for seconds, where its address cannot be had."""
+    """End with one line, where gunicorn writes a dozen, if its address cannot be had."""
     if server.master_pid or systemd.listen_fds(unset_environment=False):
         return  # The listening socket is inherited.
+    deadline = time.monotonic() + WORKERS_END
     for address in server.cfg.address:
-        try:
-            if isinstance(address, tuple):
-                family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-                socket.create_server(address, family=family).close()
-            elif not os.access(Path(address).parent, os.W_OK):
-                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-        except OSError as error:
-            reason = str(error.strerror).partition(" (while")[0]
-            sys.exit(f"barring: BARRING_BIND: {server.cfg.bind[0]}: {reason}; set another")
+        while error := _bind_error(address):
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                reason = str(error.strerror).partition(" (while")[0]
+                sys.exit(f"barring: BARRING_BIND: {server.cfg.bind[0]}: {reason}; set another")
+            time.sleep(0.2)
+
+
+def _bind_error(address: tuple[str, int] | str) -> OSError | None:
+    """Why nobody can listen at an address, if so."""
+    try:
+        if isinstance(address, tuple):
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            socket.create_server(address, family=family).close()
+        elif not os.access(Path(address).parent, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        return error
+    return None
 
 
 def check_tls(settings: Settings) -> None:

@@ -77,7 +77,7 @@ def test_closed_stream_is_refused(tmp_path: Path, stream: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["taken", "unix:/nowhere/socket"])
-def test_address_that_cannot_be_had_is_told_at_once(tmp_path: Path, place: str) -> None:
+def test_address_that_cannot_be_had_is_told(tmp_path: Path, place: str) -> None:
     """Where another listens already, or no socket can be made, one line says so and what to set."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         bind = f"127.0.0.1:{other.getsockname()[1]}" if place == "taken" else place
