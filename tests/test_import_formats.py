@@ -255,6 +255,8 @@ def writings(row: tuple[str, ...]) -> Iterator[str]:
     yield json.dumps([dict(zip(COLUMNS, row, strict=True))])
 
 
+# The pool of PostgreSQL's connections draws lots in a thread, and hypothesis takes it for ours.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
