@@ -4,7 +4,6 @@ import csv
 import http.client
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from urllib.parse import urlsplit
 
 import psutil
 import psycopg
+
+from tests.postgres import free_port
 
 ROOT = Path(__file__).parent.parent
 PREFIX = Path(sys.executable).parent
@@ -208,8 +209,7 @@ def running(
     subject: Subject, database: Path | str, logs: Path, preload: Path | None = None
 ) -> Iterator[Server]:
     """A subject on a free port of this machine, from its first answer on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     url = database if isinstance(database, str) else f"sqlite:///{database}"
     fill = {"port": str(port), "database": str(database), "url": url}
     environment = {**os.environ, **{k: v.format(**fill) for k, v in subject.environment.items()}}

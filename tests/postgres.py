@@ -105,16 +105,14 @@ class Cluster:
 
     def kill(self) -> None:
         """End all its processes at once, as the power does."""
-        postmaster = int((self.folder / "postmaster.pid").read_text().split()[0])
-        processes = (postmaster, *_children(postmaster))
+        processes = self._processes()
         self.send(signal.SIGKILL)
         await_that(lambda: not any(map(_runs, processes)))
         (self.folder / "postmaster.pid").unlink()  # It names a process that a zombie may still be.
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to all its processes."""
-        postmaster = int((self.folder / "postmaster.pid").read_text().split()[0])
-        for process in (postmaster, *_children(postmaster)):
+        for process in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
 
@@ -123,6 +121,11 @@ class Cluster:
         with psycopg.connect(self.url, autocommit=True) as connection:
             cursor = connection.execute(statement)  # type: ignore[call-overload]
             return list(cursor) if cursor.description else []
+
+    def _processes(self) -> list[int]:
+        postmaster = int((self.folder / "postmaster.pid").read_text().split()[0])
+        path = Path(f"/proc/{postmaster}/task/{postmaster}/children")
+        return [postmaster, *map(int, path.read_text().split())]
 
     def _control(self, *arguments: str) -> None:
         command = [programs() / "pg_ctl", *arguments, "-D", self.folder]
@@ -137,11 +140,6 @@ def _runs(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def _children(process: int) -> list[int]:
-    path = Path(f"/proc/{process}/task/{process}/children")
-    return [int(child) for child in path.read_text().split()]
 
 
 @contextlib.contextmanager

@@ -17,9 +17,8 @@ from barring.settings import Settings
 from barring.storage import Existing, StagedRow, Staging, Storage
 from schemas import code_rule
 
-from .common import audit, opened_storage, progress
+from .common import AT_ONCE, audit, opened_storage, progress
 
-_AT_ONCE = 10_000
 _KINDS = {"": "csv", ".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 _FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
 
@@ -95,7 +94,7 @@ def _stage(
     """Gather the good rows of a file; refuse the others, and those that repeat another."""
     size = os.fstat(file.fileno()).st_size if file.seekable() else 0
     rows = iter(reader)
-    while part := list(itertools.islice(rows, _AT_ONCE)):
+    while part := list(itertools.islice(rows, AT_ONCE)):
         staging.put(row for row in part if isinstance(row, StagedRow))
         for row in part:
             if isinstance(row, Rejected):
@@ -201,7 +200,7 @@ def export_file(file: Path, kind: str | None) -> None:
         total = storage.count()
         for number, row in enumerate(storage.export(), 1):
             writer.write(row)
-            if not number % _AT_ONCE:
+            if not number % AT_ONCE:
                 update(number, max(total, number))
 
 

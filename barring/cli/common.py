@@ -17,6 +17,9 @@ from barring.storage import AlreadyExists, Storage, StorageError, open_storage
 
 EXPECTED = (SettingsError, StorageError, AlreadyExists, InputError)
 
+AT_ONCE = 10_000
+"""Rows that are read, told and passed on together."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -10,9 +10,7 @@ import orjson
 
 from barring.storage import StagedRow, Storage, StorageError, open_storage
 
-from .common import audit, progress
-
-_AT_ONCE = 10_000
+from .common import AT_ONCE, audit, progress
 
 
 class _Content:
@@ -30,7 +28,7 @@ class _Content:
     def read(self, storage: Storage) -> Iterator[list[StagedRow]]:
         """All codes, in parts."""
         rows = storage.export()
-        while part := list(itertools.islice(rows, _AT_ONCE)):
+        while part := list(itertools.islice(rows, AT_ONCE)):
             self._hash.update(orjson.dumps(part))
             yield [StagedRow(line, *row) for line, row in enumerate(part, self.count)]
             self.count += len(part)

@@ -31,6 +31,9 @@ _DEFAULTS: dict[str, Any] = {
 }
 """Parameters of the connection that the URL may set otherwise."""
 
+_STATELESS: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
+"""What PgBouncer hands to one client after the other can prepare nothing."""
+
 _PATIENT = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
 """The `options` of a connection for work that may take long. No SET: PgBouncer would pass it on."""
 
@@ -74,10 +77,7 @@ def parameters(url: str) -> tuple[str, str]:
 
 def connect(conninfo: str) -> Connection:
     """A connection of its own for work that may take long."""
-    # What PgBouncer hands to one client after the other can prepare nothing.
-    connection = Connection.connect(
-        conninfo, autocommit=True, prepare_threshold=None, options=_PATIENT
-    )
+    connection = Connection.connect(conninfo, **_STATELESS, options=_PATIENT)
     connection.patience = None
     return connection
 
@@ -87,7 +87,7 @@ def open_pool(conninfo: str, threads: int) -> ConnectionPool[Connection]:
     return ConnectionPool(
         conninfo,
         connection_class=Connection,
-        kwargs={"autocommit": True, "prepare_threshold": None},
+        kwargs=_STATELESS,
         min_size=1,
         max_size=max(4, min(threads, CONNECTIONS)),
         open=True,
