@@ -126,6 +126,10 @@ class Worker(gthread.ThreadWorker):
 
     def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
         """Whether the connection goes on: not where what is left of a body is malformed."""
+        body = conn.parser.mesg.body
+        if keepalive and not body.failed and getattr(body.reader, "length", None) == 0:
+            conn.parser.mesg = None  # Read to its end: to drain it would cost three system calls.
+            return True
         try:
             return bool(super()._keepalive_after(conn, keepalive))
         except errors.ParseException:

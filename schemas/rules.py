@@ -27,15 +27,12 @@ class TextRule(Validator):
         self.maximum = maximum
         self.pattern = pattern
         self.message = message
-        self._matches = re.compile(rf"(?=[^{never}]*\Z)(?:{pattern})", re.ASCII).fullmatch
+        within = rf"(?=[^{never}]{{{minimum},{maximum}}}\Z)"
+        self._matches = re.compile(rf"{within}(?:{pattern})", re.ASCII).fullmatch
 
     def holds(self, value: Any) -> bool:
         """Whether `value` is a text that keeps the rule."""
-        return (
-            isinstance(value, str)
-            and self.minimum <= len(value) <= self.maximum
-            and self._matches(value) is not None
-        )
+        return isinstance(value, str) and self._matches(value) is not None
 
     def __call__(self, value: Any) -> Any:
         """Pass the value on.

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import orjson
@@ -78,6 +78,7 @@ class SQLiteStorage(Storage):
         self._local = threading.local()
         self._opened: tuple[sqlite_file.Identity, ...] = ()
         self._wrote = float("-inf")
+        self._translated = _Translated(self.path)
         lock = self.path.with_name(f"{self.path.name}-lock")
         self._turns = Turns(lock, sqlite_file.BUSY_TIMEOUT, self._transaction)
 
@@ -90,7 +91,7 @@ class SQLiteStorage(Storage):
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
         with _files(self.path), closing(self):
-            with self._translated():
+            with self._translated:
                 if not os.path.lexists(self.path):
                     sqlite_file.create(self.path)
                 if not os.access(self.path, os.W_OK):
@@ -105,12 +106,12 @@ class SQLiteStorage(Storage):
                 self.path.chmod(0o600)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
-        with self._translated():
+        with self._translated:
             rows = self._database().conn.execute(_LIST, owner)
             return [AuthorizationCode(*row) for row in rows]
 
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
-        with self._translated():
+        with self._translated:
             row = self._database().conn.execute(_GET, (*owner, code)).fetchone()
         return row and AuthorizationCode(*row)
 
@@ -132,7 +133,7 @@ class SQLiteStorage(Storage):
 
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         rows = [(*owner, code) for code in codes]
-        with self._translated():
+        with self._translated:
             self._database()  # Where there is none, no lock of it is made either.
         return self._turns.write(
             lambda database: int(database.conn.executemany(sqlite_schema.REMOVE, rows).rowcount),
@@ -140,7 +141,7 @@ class SQLiteStorage(Storage):
         )
 
     def check_ready(self) -> None:
-        with self._translated():
+        with self._translated:
             self._check_in_place()
             self._database().execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
         # A full disk, or a file that became read-only, shows in a write alone; but whoever asks
@@ -150,7 +151,7 @@ class SQLiteStorage(Storage):
             self._wrote = time.monotonic()
 
     def vacuum(self) -> None:
-        with self._translated():
+        with self._translated:
             database = self._database()
             database.execute("VACUUM")
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -158,17 +159,17 @@ class SQLiteStorage(Storage):
             raise StorageUnavailable(f"{self.path}: is in use; the -wal is not emptied, try again")
 
     def count(self) -> int:
-        with self._translated():
+        with self._translated:
             sql = "SELECT count(*) FROM authorization_codes"
             return int(self._database().execute(sql).fetchone()[0])
 
     def export(self) -> Iterator[tuple[str, str, str, str, str]]:
-        with self._translated():
+        with self._translated:
             yield from self._database().execute(_EXPORT)
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
-        with self._translated():
+        with self._translated:
             database = self._database()
             try:
                 yield SQLiteStaging(database, self._alone)
@@ -187,7 +188,7 @@ class SQLiteStorage(Storage):
     def backup(self, target: Path, progress: Progress) -> None:
         if self.keeps(target):
             raise StorageError(f"{target}: is the database itself; name another file")
-        with self._translated(), _files(target):
+        with self._translated, _files(target):
             sqlite_backup.copy_database(self._database(), target, progress)
 
     def restore(self, backup: Path) -> None:
@@ -196,7 +197,7 @@ class SQLiteStorage(Storage):
             sqlite_backup.put_in_place(backup, self.path)
 
     def check(self) -> dict[str, int | str]:
-        with _files(self.path), self._translated():
+        with _files(self.path), self._translated:
             sqlite_file.check_header(self.path)
             sqlite_file.check_content(self._database(), self.path, whole=True)
             return sqlite_backup.count(self._database())
@@ -238,7 +239,7 @@ class SQLiteStorage(Storage):
 
         `patience` is how many seconds it waits for that lock.
         """
-        with self._translated():
+        with self._translated:
             database = self._database()
             self._check_in_place()
             database.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
@@ -265,18 +266,19 @@ class SQLiteStorage(Storage):
         except StorageUnavailable as error:
             raise OutcomeUnknown(str(error)) from error
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn the driver's errors into the contract's."""
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            # What only a mistake of this program brings about stays what it is.
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-                raise
+class _Translated(AbstractContextManager[None]):
+    """Turns the driver's errors into the contract's. One serves all: a generator's costs a read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        # What only a mistake of this program brings about stays what it is.
+        mistakes = sqlite3.IntegrityError, sqlite3.ProgrammingError
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, mistakes):
             name = error.sqlite_errorname
             remedy = next((text for key, text in _REMEDIES.items() if name.startswith(key)), "")
-            raise StorageUnavailable(f"{self.path}: {remedy or error} ({name})") from error
+            raise StorageUnavailable(f"{self._path}: {remedy or error} ({name})") from error
 
 
 @contextmanager

@@ -17,6 +17,8 @@ ON_SQLITE = "://" not in DATABASE
 engine = create_engine(
     f"sqlite:///{DATABASE}" if ON_SQLITE else DATABASE.replace("://", "+psycopg://"),
     connect_args={"timeout": 30} if ON_SQLITE else {},
+    # One for each thread of FastAPI's: where they wait for fewer, none is left to end a session.
+    pool_size=40,
 )
 new_session = sessionmaker(engine)
 
