@@ -189,9 +189,10 @@ def _listening_address(value: str) -> None:
 
 
 def _database_url(value: str) -> None:
-    if not re.fullmatch(r"sqlite:///[^?#]+|postgresql://.+", value):
+    if not re.fullmatch(r"sqlite:///[^?#]+|postgresql://([^@]*@)?[^@]+", value):
         raise ValidationError(
-            "Must be sqlite:///PATH (four slashes before an absolute path), or postgresql://..."
+            "Must be sqlite:///PATH (four slashes before an absolute path), or postgresql://..., "
+            "where a password has %40 for an @."
         )
 
 

@@ -99,7 +99,7 @@ def test_tables_are_made_once_and_kept(storage: Storage, postgres: str) -> None:
         "codes": 1,
         "users": 1,
         "tenants": 1,
-        "schema": "create_authorization_codes",
+        "schema": "create_barring_marks",
     }
     with psycopg.connect(postgres) as connection:
         connection.execute("INSERT INTO barring_migrations VALUES ('of_tomorrow')")
@@ -162,6 +162,33 @@ def test_unreachable_server_is_told_in_one_line(tmp_path: Path) -> None:
         assert "s3cret" not in message
     with pytest.raises(StorageError, match="is no URL of PostgreSQL's"):
         open_storage("postgresql://anna:s3cret@host/x?nonsense=1")
+    url = "postgresql://anna:s3@cret@host/x"
+    copy = failure(tmp_path, "copy", "--from", url, "--to", url)
+    for message in (copy, failure(tmp_path, "check-config", BARRING_DATABASE_URL=url)):
+        assert "%40" in message
+        assert "cret" not in message
+
+
+def test_options_of_the_url_are_kept_beside_the_times(postgres: str) -> None:
+    """A schema that the URL chooses is where the tables are; the times that requests have stay."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA own")
+        chosen = open_storage(f"{postgres}?options=-csearch_path%3Down", 1)
+        chosen.prepare()
+        chosen.add(OWNER, [("01", "")])
+        assert connection.execute("SELECT code FROM own.authorization_codes").fetchall() == [
+            ("01",)
+        ]
+        connection.execute("BEGIN; LOCK TABLE own.authorization_codes")
+        with pytest.raises(StorageUnavailable, match="QueryCanceled"):
+            chosen.get(OWNER, "01")
+
+
+def test_table_of_another_program_is_told_in_one_line(tmp_path: Path, postgres: str) -> None:
+    """A database in which the table's name is taken is refused by the start."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE TABLE authorization_codes (id integer)")
+    assert "DuplicateTable" in failure(tmp_path, "serve", BARRING_DATABASE_URL=postgres)
 
 
 def test_pool_is_opened_in_each_worker_and_bounded(tmp_path: Path, postgres: str) -> None:

@@ -13,7 +13,7 @@ from barring import logs
 from barring.bulk import InputError
 from barring.domain import Owner
 from barring.settings import Settings, SettingsError
-from barring.storage import AlreadyExists, Storage, StorageError, open_storage
+from barring.storage import AlreadyExists, OutcomeUnknown, Storage, StorageError, open_storage
 
 EXPECTED = (SettingsError, StorageError, AlreadyExists, InputError)
 
@@ -49,6 +49,8 @@ class Commands(click.Group):
             message = "a text is not in this shell's encoding; try LC_ALL=C.UTF-8"
         except EXPECTED as error:
             message = str(error)
+            if isinstance(error, OutcomeUnknown):
+                message += "; this may or may not have happened, so look before you repeat it"
         if message:
             click.echo(f"barring: {one_line(message)}", err=True)
         sys.exit(status)

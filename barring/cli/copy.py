@@ -41,7 +41,7 @@ def copy_codes(source: str, target: str) -> None:
     """Copy all codes from one database to another, of any engine, and compare the two.
 
     They are those of one moment: stop the service first, or what is written later stays behind. All
-    arrive or none do; if it breaks off, run it again.
+    arrive or none do; if it breaks off, run it again. The other database must hold none yet.
 
     \b
     Example:
@@ -55,16 +55,19 @@ def copy_codes(source: str, target: str) -> None:
     content, copied = _Content(), _Content()
     with closing(origin), closing(goal):
         goal.prepare()
-        total = origin.count()
+        empty, total = not goal.count(), origin.count()
         with goal.staging() as staging, progress("Copying") as update:
             for part in content.read(origin):
-                staging.put(part)
+                if empty:
+                    staging.put(part)
                 update(content.count, max(total, content.count))
-            staging.add("replace", lambda row: None, keep_going=True)
+            staging.add("fail", lambda row: None, keep_going=False)
         for _ in copied.read(goal):
             pass
     if (content.count, content.checksum) != (copied.count, copied.checksum):
-        raise StorageError(f"{goal}: holds all that {origin} does, and more: it was not empty")
+        raise StorageError(
+            f"{goal}: holds other codes than {origin}; name a database that is empty"
+        )
     audit("create", content.count)
     click.echo(f"{content.count} codes copied; both hold the same ({content.checksum})")
 

@@ -1,5 +1,6 @@
 """The engine that keeps the codes in a PostgreSQL database, which many machines may share."""
 
+import random
 import threading
 import time
 import weakref
@@ -23,7 +24,7 @@ from .base import (
     StorageError,
     StorageUnavailable,
 )
-from .postgres_pool import CHECKOUT_SECONDS, Connection
+from .postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS, Connection
 from .postgres_staging import PostgresStaging
 
 READY_FOR = 1.0
@@ -51,7 +52,14 @@ _COUNTS = """
 _EXPORT = """
     SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
     ORDER BY tenant_id, group_id, user_id, code"""
-_WRITE_NOTHING = "DELETE FROM authorization_codes WHERE false"
+# A write without a meaning, spread over rows lest its writers wait for each other.
+_MARK = """
+    INSERT INTO barring_marks VALUES (%s)
+    ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot"""
+_SLOTS = 64
+_WAITING = """
+    SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'
+    AND usename = current_user AND clock_timestamp() > query_start + %s * interval '1 second'"""
 
 _UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """What the database undid for another's sake, and asks to try again."""
@@ -59,7 +67,12 @@ _UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _MISTAKES = (psycopg.ProgrammingError, psycopg.DataError)
 """What this program brings about, and what stays what it is; but for the next ones."""
 
-_STATES = (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege)
+_STATES = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.InsufficientPrivilege,
+)
 
 _ATTEMPTS = 5
 
@@ -72,7 +85,12 @@ class PostgresStorage(Storage):
             self._name, self._conninfo = postgres_pool.parameters(url)
         except psycopg.ProgrammingError:  # Its text may quote a password.
             raise StorageError("BARRING_DATABASE_URL: is no URL of PostgreSQL's") from None
+        if "@" in self._name:
+            raise StorageError("BARRING_DATABASE_URL: an @ in a password is to be written %40")
         self._threads = threads
+        # A part of the connections is for reads alone, whatever writes have to wait for.
+        self._writers = threading.BoundedSemaphore(postgres_pool.connections(threads) * 3 // 4)
+        self._unanswered = False
         self._opening = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
         self._wrote = float("-inf")
@@ -109,18 +127,22 @@ class PostgresStorage(Storage):
                 stored = {code for (code,) in connection.execute(_EXISTING, (*owner, names))}
             error = AlreadyExists.among(codes, stored)
             if error.positions:  # Otherwise another has removed what was in the way.
+                self._mark()
                 raise error
         raise StorageUnavailable(f"{self}: others add and remove the same codes all the time")
 
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
-        return self._write(_REMOVE, (*owner, [code for code in codes if "\0" not in code]))
+        count = self._write(_REMOVE, (*owner, [code for code in codes if "\0" not in code]))
+        if not count:
+            self._mark()
+        return count
 
     def check_ready(self) -> None:
         with self._connection() as connection:
             connection.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
-            if time.monotonic() > self._wrote + READY_FOR:
-                connection.execute(_WRITE_NOTHING)
-                self._wrote = time.monotonic()
+        if time.monotonic() > self._wrote + READY_FOR:
+            self._mark()
+            self._wrote = time.monotonic()
 
     def vacuum(self) -> None:
         with self._alone() as connection:
@@ -169,22 +191,49 @@ class PostgresStorage(Storage):
         with self._alone() as connection:
             return connection.execute(_COUNTS).fetchone() or (0, 0, 0)
 
+    def _mark(self) -> None:
+        """Write all the same where nothing was left to change.
+
+        What was found may be on no standby yet, its own writer told of an unknown outcome. This
+        commit is answered only when the standby has it, and with it all that came before.
+        """
+        self._write(_MARK, (random.randrange(_SLOTS),))  # noqa: S311
+
     def _write(self, statement: str, parameters: Sequence[Any]) -> int:
         """Run one statement, which commits itself, and return how many rows it changed."""
         asked = time.perf_counter()
-        for attempt in range(_ATTEMPTS):
-            with self._connection(writes=True) as connection:
-                if not attempt:
+        if not self._writers.acquire(timeout=CHECKOUT_SECONDS):
+            raise StorageUnavailable(f"{self}: other writes took over {CHECKOUT_SECONDS} seconds")
+        try:
+            for _ in range(_ATTEMPTS):
+                with self._connection(writes=True) as connection:
                     self.on_lock_wait(time.perf_counter() - asked)
-                connection.warned = False
-                try:
-                    count = connection.execute(statement, parameters).rowcount
-                except _UNDONE:
-                    continue
-                if connection.warned:  # Its wait for a standby was cancelled, say.
-                    raise OutcomeUnknown(f"{self}: committed with a warning")
-                return count
+                    self._refuse_unanswered(connection)
+                    connection.warned = False
+                    try:
+                        count = connection.execute(statement, parameters).rowcount
+                    except _UNDONE:
+                        continue
+                    if connection.warned:  # Its wait for a standby was cancelled, say.
+                        raise OutcomeUnknown(f"{self}: committed with a warning")
+                    return count
+        except OutcomeUnknown:
+            self._unanswered = True
+            raise
+        finally:
+            self._writers.release()
         raise StorageUnavailable(f"{self}: other writes were in the way {_ATTEMPTS} times")
+
+    def _refuse_unanswered(self, connection: Connection) -> None:
+        """Begin no write while earlier ones wait for a standby that hangs: it would only join them.
+
+        PostgreSQL keeps waiting, and the connection, when nobody waits for the answer any more.
+        """
+        if self._unanswered:
+            (waiting,) = connection.execute(_WAITING, (ANSWER_SECONDS,)).fetchone() or (0,)
+            if waiting:
+                raise StorageUnavailable(f"{self}: {waiting} writes wait for a standby")
+            self._unanswered = False
 
     @contextmanager
     def _connection(self, *, writes: bool = False) -> Iterator[Connection]:

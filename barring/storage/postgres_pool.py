@@ -18,6 +18,8 @@ CHECKOUT_SECONDS = 3.0
 ANSWER_SECONDS = 7.0
 """How long a statement may take, before the server is taken for unreachable."""
 
+_OPTIONS = "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s"
+
 _DEFAULTS: dict[str, Any] = {
     "application_name": "barring",
     # Of several hosts the one that takes writes; a standby could give a stale answer.
@@ -27,7 +29,6 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
-    "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s",
 }
 """Parameters of the connection that the URL may set otherwise."""
 
@@ -70,6 +71,7 @@ def parameters(url: str) -> tuple[str, str]:
     """
     given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
     host, port, name = (given.get(part, "") for part in ("host", "port", "dbname"))
+    given["options"] = f"{_OPTIONS} {given.get('options', '')}"  # Of two, the later counts.
     return f"postgresql://{host}{port and f':{port}'}/{name}", make_conninfo(
         "", **_DEFAULTS | given
     )
@@ -77,9 +79,15 @@ def parameters(url: str) -> tuple[str, str]:
 
 def connect(conninfo: str) -> Connection:
     """A connection of its own for work that may take long."""
-    connection = Connection.connect(conninfo, **_STATELESS, options=_PATIENT)
+    options = f"{conninfo_to_dict(conninfo)['options']} {_PATIENT}"
+    connection = Connection.connect(conninfo, **_STATELESS, options=options)
     connection.patience = None
     return connection
+
+
+def connections(threads: int) -> int:
+    """How many a pool for so many threads has at most."""
+    return max(4, min(threads, CONNECTIONS))
 
 
 def open_pool(conninfo: str, threads: int) -> ConnectionPool[Connection]:
@@ -89,7 +97,7 @@ def open_pool(conninfo: str, threads: int) -> ConnectionPool[Connection]:
         connection_class=Connection,
         kwargs=_STATELESS,
         min_size=1,
-        max_size=max(4, min(threads, CONNECTIONS)),
+        max_size=connections(threads),
         open=True,
         check=_check,
         timeout=CHECKOUT_SECONDS,

@@ -20,6 +20,7 @@ _STEPS = {
             description text COLLATE "C" NOT NULL,
             PRIMARY KEY (tenant_id, group_id, user_id, code)
         )""",
+    "create_barring_marks": "CREATE TABLE barring_marks (slot integer PRIMARY KEY)",
 }
 
 Connection = psycopg.Connection[tuple[Any, ...]]

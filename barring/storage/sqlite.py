@@ -266,6 +266,7 @@ class SQLiteStorage(Storage):
         except StorageUnavailable as error:
             raise OutcomeUnknown(str(error)) from error
 
+
 class _Translated(AbstractContextManager[None]):
     """Turns the driver's errors into the contract's. One serves all: a generator's costs a read."""
 

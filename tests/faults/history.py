@@ -15,9 +15,13 @@ from .operations import Item, Kind, Operation, Outcome
 
 
 class History:
-    """The operations of many threads, in no order."""
+    """The operations of many threads, in no order.
 
-    def __init__(self) -> None:
+    `late` where a write whose outcome is told to be unknown may take effect after its answer.
+    """
+
+    def __init__(self, *, late: bool = False) -> None:
+        self.late = late
         self.operations: list[Operation] = []
         self.faults = 0
         self.acknowledged = 0
@@ -45,7 +49,8 @@ class History:
         except httpx.TransportError as error:
             operation.failure = repr(error)
         # Who answered or broke the connection will do no more; who was waited for in vain may.
-        if "Timeout" not in operation.failure:
+        late = self.late and operation.outcome is Outcome.UNKNOWN
+        if "Timeout" not in operation.failure and not late:
             operation.end = time.monotonic()
         self._keep(operation)
         return operation

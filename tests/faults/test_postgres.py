@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
-from barring.storage.postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS
+from barring.storage.postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS, CONNECTIONS
 from tests.postgres import Cluster, cluster, free_port
 from tests.service import codes_path
 from tests.waiting import await_that
@@ -28,6 +29,10 @@ from .test_kills import finish, kill_workers
 
 GRACE = 2.0
 """Seconds that a busy machine may take beyond the time that is promised."""
+
+WORKERS = 2
+
+WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 OTHERS = "pid <> pg_backend_pid() AND backend_type = 'client backend'"
 
@@ -153,22 +158,73 @@ def test_frozen_primary_is_given_up(tmp_path: Path, own: Cluster) -> None:
     assert took < ANSWER_SECONDS + CHECKOUT_SECONDS + 5
 
 
+@contextmanager
+def serving_without_standby(folder: Path, primary: Cluster) -> Iterator[httpx.Client]:
+    """A client of a service whose database holds a code, and waits for a standby from then on."""
+    with (
+        Server(folder, BARRING_DATABASE_URL=primary.url) as server,
+        server.service.client() as client,
+    ):
+        assert client.post(codes_path(), json={"code": "01"}).status_code == 201
+        primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        primary.execute("SELECT pg_reload_conf()")
+        await_that(lambda: primary.execute("SHOW synchronous_standby_names") == [("nobody",)])
+        yield client
+
+
 def test_cancelled_wait_for_the_standby_is_no_success(tmp_path: Path, own: Cluster) -> None:
     """PostgreSQL calls a write done whose wait for the standby was cancelled; this does not."""
-    with (
-        Server(tmp_path, BARRING_DATABASE_URL=own.url) as server,
-        server.service.client() as client,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        own.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        own.execute("SELECT pg_reload_conf()")
-        await_that(lambda: own.execute("SHOW synchronous_standby_names") == [("nobody",)])
-        answer = pool.submit(client.post, codes_path(), json={"code": "01"})
-        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        await_that(lambda: bool(own.execute(waiting)))
-        own.execute(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) AS found")
+    with serving_without_standby(tmp_path, own) as client, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.post, codes_path(), json={"code": "02"})
+        await_that(lambda: bool(own.execute(f"SELECT pid {WAITING}")))
+        own.execute(f"SELECT pg_cancel_backend(pid) FROM (SELECT pid {WAITING}) AS found")
         assert answer.result().status_code == 503
         assert "may or may not have happened" in answer.result().json()["message"]
+
+
+@pytest.mark.parametrize(("method", "code"), [("POST", "02"), ("DELETE", "01")])
+def test_retry_waits_for_the_standby_too(
+    tmp_path: Path, own: Cluster, method: str, code: str
+) -> None:
+    """What a retry finds done is on no standby yet, and is not acknowledged until it is."""
+    path = codes_path() + (f"{code}/" if method == "DELETE" else "")
+    body = {"code": code} if method == "POST" else None
+    with serving_without_standby(tmp_path, own) as client, ThreadPoolExecutor(1) as pool:
+        for codes in (["01"], ["01", "02"] if method == "POST" else []):
+            await_that(lambda: client.get(codes_path()).status_code == 200)
+            assert [each["code"] for each in client.get(codes_path()).json()["authCodes"]] == codes
+            answer = pool.submit(client.request, method, path, json=body)
+            await_that(lambda: bool(own.execute(f"SELECT pid {WAITING}")))
+            own.kill()
+            own.start()
+            assert answer.result().status_code == 503
+
+
+def test_hung_standby_stops_writes_alone(tmp_path: Path, own: Cluster) -> None:
+    """Behind a standby that hangs no writes pile up, and all read; once it is back, all write.
+
+    PostgreSQL keeps the writes that wait, after their clients were told that they may happen.
+    """
+    history = History(late=True)
+    with standing_by(own) as (standby, url), Server(tmp_path, BARRING_DATABASE_URL=url) as server:
+        with (
+            Load(history, server.service.url, clients=40),
+            server.service.client() as client,
+        ):
+            history.await_acknowledged(200)
+            standby.send(signal.SIGSTOP)
+            history.faults += 1
+            hanging = time.monotonic() + 3 * ANSWER_SECONDS
+            while time.monotonic() < hanging:
+                answer = client.get(codes_path(), timeout=CHECKOUT_SECONDS + GRACE)
+                assert answer.status_code == 200
+                time.sleep(0.05)
+            ((connections,),) = own.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {OTHERS}")
+            standby.send(signal.SIGCONT)
+            history.await_acknowledged(history.acknowledged + 100)
+        judge(server, history, f"a hung standby, {connections} connections")
+    assert isinstance(connections, int)
+    assert connections <= WORKERS * 2 * CONNECTIONS
 
 
 def test_locked_table_and_used_up_pool_are_told_in_time(tmp_path: Path, own: Cluster) -> None:
