@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify
 from flask_smorest import Api
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
 from schemas import Error
 
@@ -46,6 +46,8 @@ class JSONErrors(Api):
             payload["errors"] = data["errors"]
         response = jsonify(payload)
         response.status_code = error.code or 500
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            error.valid_methods = sorted(error.valid_methods)  # A set's order is any.
         response.headers.update(  # Allow, Retry-After and their like.
             {name: value for name, value in error.get_headers() if name != "Content-Type"}
         )

@@ -1,5 +1,6 @@
 """Every setting of the service. No other module reads the environment for one."""
 
+import dataclasses
 import ipaddress
 import os
 import re
@@ -93,7 +94,7 @@ class Settings:
         Raises SettingsError, naming every variable at fault.
         """
         try:
-            settings = cls(**_Variables().load(environ))
+            settings = cls(**_VARIABLES.load(environ, unknown=EXCLUDE))
         except ValidationError as error:
             raise SettingsError(_one_line(cast(dict[str, list[str]], error.messages))) from error
         known = {variable(field) for field in cls.__dataclass_fields__}
@@ -205,28 +206,25 @@ def _regular_expression(value: str) -> None:
         raise ValidationError(f"Must be a regular expression: {error}.") from error
 
 
-class _Variables(Schema):
-    """The rules of the variables, each field named as in Settings."""
+_RULES: dict[str, Any] = {
+    "bind": _listening_address,
+    "database_url": _database_url,
+    "workers": validate.Range(min=1, max=128),
+    "threads": validate.Range(min=1, max=1024),
+    "auth": validate.OneOf(["local", "gateway", "jwt"]),
+    "jwt_algorithm": validate.OneOf(JWT_ALGORITHMS),
+    "code_pattern": _regular_expression,
+    "max_body_bytes": validate.Range(min=1024),
+}
+"""The settings that not every value of their type will do for."""
 
-    class Meta:
-        unknown = EXCLUDE
+_TYPES: dict[Any, Any] = {str: fields.String, int: fields.Integer, bool: fields.Boolean}
 
-    bind = fields.String(validate=_listening_address)
-    database_url = fields.String(validate=_database_url)
-    workers = fields.Integer(validate=validate.Range(min=1, max=128))
-    threads = fields.Integer(validate=validate.Range(min=1, max=1024))
-    auth = fields.String(validate=validate.OneOf(["local", "gateway", "jwt"]))
-    gateway_secret = fields.String()
-    gateway_secret_file = fields.String()
-    jwt_algorithm = fields.String(validate=validate.OneOf(JWT_ALGORITHMS))
-    jwt_key_file = fields.String()
-    jwt_issuer = fields.String()
-    jwt_audience = fields.String()
-    metrics = fields.Boolean()
-    tls_cert_file = fields.String()
-    tls_key_file = fields.String()
-    code_pattern = fields.String(validate=_regular_expression)
-    max_body_bytes = fields.Integer(validate=validate.Range(min=1024))
-
-    def on_bind_field(self, field_name: str, field_obj: fields.Field[Any]) -> None:
-        field_obj.data_key = variable(field_name)
+_VARIABLES = Schema.from_dict(
+    {
+        setting.name: _TYPES[setting.type](
+            data_key=variable(setting.name), validate=_RULES.get(setting.name)
+        )
+        for setting in dataclasses.fields(Settings)
+    }
+)()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from barring.settings import Settings, SettingsError, _Variables
+from barring.settings import Settings, SettingsError
 from tests.service import ROOT, environment
 
 
@@ -106,11 +106,6 @@ def test_readme_documents_every_setting() -> None:
     defaults["BARRING_METRICS"] = "false"
     defaults["BARRING_DATABASE_URL"] = "sqlite:///data/barring.sqlite3"
     assert dict(table) == defaults
-
-
-def test_every_field_is_read() -> None:
-    """Each field of Settings has its rule among the variables, and no rule is without a field."""
-    assert list(_Variables().fields) == [field.name for field in fields(Settings)]
 
 
 def test_unknown_setting_is_told(capfd: pytest.CaptureFixture[str]) -> None:

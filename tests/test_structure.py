@@ -156,6 +156,6 @@ def lines_of_code(file: Path) -> int:
 
 
 def test_the_service_stays_small() -> None:
-    """The service holds about 2,500 lines of code, with both engines at most 3,300."""
+    """The service holds about 2,500 lines of code, with both engines at most 3,350."""
     files = [file for name, file in modules().items() if name != "gunicorn.conf"]
-    assert sum(map(lines_of_code, files)) <= 3_300
+    assert sum(map(lines_of_code, files)) <= 3_350

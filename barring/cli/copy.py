@@ -27,11 +27,11 @@ class _Content:
 
     def read(self, storage: Storage) -> Iterator[list[StagedRow]]:
         """All codes, in parts."""
-        rows = storage.export()
-        while part := list(itertools.islice(rows, AT_ONCE)):
-            self._hash.update(orjson.dumps(part))
-            yield [StagedRow(line, *row) for line, row in enumerate(part, self.count)]
-            self.count += len(part)
+        with closing(storage.export()) as rows:
+            while part := list(itertools.islice(rows, AT_ONCE)):
+                self._hash.update(orjson.dumps(part))
+                yield [StagedRow(line, *row) for line, row in enumerate(part, self.count)]
+                self.count += len(part)
 
 
 @click.command("copy")
@@ -68,7 +68,8 @@ def copy_codes(source: str, target: str) -> None:
         raise StorageError(
             f"{goal}: holds other codes than {origin}; name a database that is empty"
         )
-    audit("create", content.count)
+    if empty:
+        audit("create", content.count)
     click.echo(f"{content.count} codes copied; both hold the same ({content.checksum})")
 
 

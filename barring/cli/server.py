@@ -8,6 +8,7 @@ import click
 
 from barring.access import MODES
 from barring.settings import Settings, set_variable, variable, without_password
+from barring.storage import open_storage
 
 from .common import json_option, show
 
@@ -56,6 +57,7 @@ def check_config(as_json: bool) -> None:
     """
     settings = Settings.from_environment()
     MODES[settings.auth](settings)
+    open_storage(settings.database_url)
     values = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     for name in _SECRET:
         values[name] = "(set)" if values[name] else ""

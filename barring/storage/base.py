@@ -1,16 +1,23 @@
 """The contract that every storage engine keeps."""
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from barring.domain import AuthorizationCode, Owner
 
+Row = tuple[str, str, str, str, str]
+"""A tenant, group, user, code and description."""
+
 Progress = Callable[[int, int], object]
 """Told, on long work, how many of how many parts are done."""
 
+
+READY_FOR = 1.0
+"""Seconds after a write that succeeded for which none is tried again to see whether it would."""
 
 Existing = Literal["fail", "skip", "replace"]
 """What becomes of a row whose code exists already."""
@@ -102,6 +109,9 @@ class Storage(ABC):
     it survives the end of the process and of the machine's power.
     """
 
+    _wrote = float("-inf")
+    """When `check_ready` last wrote."""
+
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
     """Told of every write how many seconds it waited for the right to write."""
 
@@ -136,12 +146,25 @@ class Storage(ABC):
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         """Remove those of `codes` that exist, in one transaction, and return how many did."""
 
-    @abstractmethod
     def check_ready(self) -> None:
         """Read, and once a second at most write what changes nothing.
 
         Raises StorageUnavailable where either fails.
         """
+        self._try_read()
+        # A full disk, or a database that takes no writes any more, shows in a write alone; but
+        # whoever asks for health, and anybody may, must not bring about more of them than that.
+        if time.monotonic() > self._wrote + READY_FOR:
+            self._try_write()
+            self._wrote = time.monotonic()
+
+    @abstractmethod
+    def _try_read(self) -> None:
+        """Read a little."""
+
+    @abstractmethod
+    def _try_write(self) -> None:
+        """Write what changes nothing."""
 
     @abstractmethod
     def vacuum(self) -> None:
@@ -152,8 +175,8 @@ class Storage(ABC):
         """How many codes there are."""
 
     @abstractmethod
-    def export(self) -> Iterator[tuple[str, str, str, str, str]]:
-        """Every (tenant, group, user, code, description), in that order, as of one moment."""
+    def export(self) -> Generator[Row, None, None]:
+        """Every code, ordered by what its row holds, as of one moment."""
 
     @abstractmethod
     def staging(self) -> AbstractContextManager[Staging]:

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ from .base import (
     AlreadyExists,
     OutcomeUnknown,
     Progress,
+    Row,
     Staging,
     Storage,
     StorageError,
@@ -26,9 +27,6 @@ from .base import (
 )
 from .postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS, Connection
 from .postgres_staging import PostgresStaging
-
-READY_FOR = 1.0
-"""Seconds after a write that succeeded for which none is tried again to see whether it would."""
 
 _LIST = """
     SELECT code, description FROM authorization_codes
@@ -52,6 +50,10 @@ _COUNTS = """
 _EXPORT = """
     SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
     ORDER BY tenant_id, group_id, user_id, code"""
+# What it needs, rights and locks, is what additions and removals need.
+_MOVE_NOTHING = """
+    WITH gone AS (DELETE FROM authorization_codes WHERE false RETURNING *)
+    INSERT INTO authorization_codes SELECT * FROM gone"""
 # A write without a meaning, spread over rows lest its writers wait for each other.
 _MARK = """
     INSERT INTO barring_marks VALUES (%s)
@@ -72,6 +74,7 @@ _STATES = (
     psycopg.errors.UndefinedColumn,
     psycopg.errors.DuplicateTable,
     psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,
 )
 
 _ATTEMPTS = 5
@@ -93,7 +96,6 @@ class PostgresStorage(Storage):
         self._unanswered = False
         self._opening = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
-        self._wrote = float("-inf")
 
     def __str__(self) -> str:
         return self._name
@@ -137,21 +139,24 @@ class PostgresStorage(Storage):
             self._mark()
         return count
 
-    def check_ready(self) -> None:
+    def _try_read(self) -> None:
         with self._connection() as connection:
             connection.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
-        if time.monotonic() > self._wrote + READY_FOR:
-            self._mark()
-            self._wrote = time.monotonic()
+
+    def _try_write(self) -> None:
+        self._write(_MOVE_NOTHING, ())
+        self._mark()
 
     def vacuum(self) -> None:
         with self._alone() as connection:
             connection.execute("VACUUM FULL authorization_codes")
+            if connection.warned:  # It passes over what is another role's.
+                raise StorageError(f"{self}: VACUUM is for the owner of authorization_codes")
 
     def count(self) -> int:
         return int(self._counts()[0])
 
-    def export(self) -> Iterator[tuple[str, str, str, str, str]]:
+    def export(self) -> Generator[Row, None, None]:
         with (
             self._alone() as connection,
             connection.transaction(),
@@ -181,7 +186,7 @@ class PostgresStorage(Storage):
     def check(self) -> dict[str, int | str]:
         codes, users, tenants = self._counts()
         with self._alone() as connection:
-            schema = postgres_schema.applied(connection)[-1]
+            schema = (postgres_schema.applied(connection) or ["none"])[-1]
         return {"codes": codes, "users": users, "tenants": tenants, "schema": schema}
 
     def close(self) -> None:
@@ -230,7 +235,7 @@ class PostgresStorage(Storage):
         PostgreSQL keeps waiting, and the connection, when nobody waits for the answer any more.
         """
         if self._unanswered:
-            (waiting,) = connection.execute(_WAITING, (ANSWER_SECONDS,)).fetchone() or (0,)
+            (waiting,) = connection.execute(_WAITING, (ANSWER_SECONDS / 2,)).fetchone() or (0,)
             if waiting:
                 raise StorageUnavailable(f"{self}: {waiting} writes wait for a standby")
             self._unanswered = False
@@ -240,14 +245,12 @@ class PostgresStorage(Storage):
         """A connection of the pool. Raises StorageUnavailable where none can be had in time."""
         pool = self._opened()
         with self._translated():
-            connection = pool.getconn()
+            connection = postgres_pool.take(pool)
         try:
             with self._translated(writes=writes):
                 yield connection
         finally:
-            if connection.closed:  # The others lead to the same server, which may be gone.
-                pool.drain()
-            pool.putconn(connection)
+            postgres_pool.give_back(pool, connection)
 
     @contextmanager
     def _alone(self, *, writes: bool = False) -> Iterator[Connection]:

@@ -99,8 +99,6 @@ def open_pool(conninfo: str, threads: int) -> ConnectionPool[Connection]:
         min_size=1,
         max_size=connections(threads),
         open=True,
-        check=_check,
-        timeout=CHECKOUT_SECONDS,
         reconnect_timeout=CHECKOUT_SECONDS,
     )
 
@@ -111,13 +109,25 @@ def close(pool: ConnectionPool[Connection]) -> None:
         pool.close(timeout=1)
 
 
-def _check(connection: Connection) -> None:
-    """Refuse a connection that its server has ended: it can be read from, though nothing was asked.
+def take(pool: ConnectionPool[Connection]) -> Connection:
+    """A connection to give back, that its server has not ended.
 
-    It costs no round trip. Who ends it in this very moment is noticed by the statement itself.
+    One that was ended can be read from, though nothing was asked: to look costs no round trip.
+    Raises PoolTimeout.
     """
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
+    deadline = time.monotonic() + CHECKOUT_SECONDS
+    while True:
+        connection = pool.getconn(deadline - time.monotonic())
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        if not poll.poll(0):
+            return connection
         connection.close()  # Otherwise the pool would not know.
-        raise psycopg.OperationalError("the server has ended the connection")
+        give_back(pool, connection)
+
+
+def give_back(pool: ConnectionPool[Connection], connection: Connection) -> None:
+    """Return a connection; with one that is closed all go, for their server may be gone."""
+    if connection.closed:
+        pool.drain()
+    pool.putconn(connection)

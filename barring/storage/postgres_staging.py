@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import psycopg
-
-from .base import Existing, StagedRow, Staging
+from .base import Existing, OutcomeUnknown, StagedRow, Staging
+from .postgres_pool import Connection
 
 _CREATE = """
     CREATE TEMPORARY TABLE staged (
@@ -38,7 +36,7 @@ _REMOVE = """
 class PostgresStaging(Staging):
     """A temporary table, which goes with its connection."""
 
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         connection.execute(_CREATE)
 
@@ -78,9 +76,12 @@ class PostgresStaging(Staging):
             return connection.execute(_REMOVE).rowcount
 
     @contextmanager
-    def _transaction(self, *, keep: bool) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    def _transaction(self, *, keep: bool) -> Iterator[Connection]:
         """A transaction that other writers wait for; its end commits, or undoes."""
+        self._connection.warned = False
         with self._connection.transaction(force_rollback=not keep):
             self._connection.execute("ANALYZE staged")
             self._connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
             yield self._connection
+        if self._connection.warned:  # The wait for a standby was cancelled, say.
+            raise OutcomeUnknown("PostgreSQL committed with a warning")

@@ -2,8 +2,7 @@
 
 import os
 import threading
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from .base import (
     AlreadyExists,
     OutcomeUnknown,
     Progress,
+    Row,
     Staging,
     Storage,
     StorageError,
@@ -25,9 +25,6 @@ from .base import (
 )
 from .sqlite_staging import SQLiteStaging
 from .sqlite_turns import Turns
-
-READY_FOR = 1.0
-"""Seconds after a write that succeeded for which none is tried again to see whether it would."""
 
 _LIST = """
     SELECT code, description FROM authorization_codes
@@ -77,7 +74,6 @@ class SQLiteStorage(Storage):
         self.path = Path(path).absolute()
         self._local = threading.local()
         self._opened: tuple[sqlite_file.Identity, ...] = ()
-        self._wrote = float("-inf")
         self._translated = _Translated(self.path)
         lock = self.path.with_name(f"{self.path.name}-lock")
         self._turns = Turns(lock, sqlite_file.BUSY_TIMEOUT, self._transaction)
@@ -140,15 +136,13 @@ class SQLiteStorage(Storage):
             self.on_lock_wait,
         )
 
-    def check_ready(self) -> None:
+    def _try_read(self) -> None:
         with self._translated:
             self._check_in_place()
             self._database().execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
-        # A full disk, or a file that became read-only, shows in a write alone; but whoever asks
-        # for health, and anybody may, must not bring about more writes than that.
-        if time.monotonic() > self._wrote + READY_FOR:
-            self._turns.write(sqlite_schema.mark, lambda _: None)
-            self._wrote = time.monotonic()
+
+    def _try_write(self) -> None:
+        self._turns.write(sqlite_schema.mark, lambda _: None)
 
     def vacuum(self) -> None:
         with self._translated:
@@ -163,7 +157,7 @@ class SQLiteStorage(Storage):
             sql = "SELECT count(*) FROM authorization_codes"
             return int(self._database().execute(sql).fetchone()[0])
 
-    def export(self) -> Iterator[tuple[str, str, str, str, str]]:
+    def export(self) -> Generator[Row, None, None]:
         with self._translated:
             yield from self._database().execute(_EXPORT)
 
