@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from barring.settings import SettingsError
-from tests.service import codes_path
+from tests.service import codes_path, running
 
 OLD, NEW = "old-secret-".ljust(32, "0"), "new-secret-".ljust(40, "1")
 ADMIN = {"X-Role": "System Admin"}
@@ -31,6 +31,14 @@ def test_gateway_serves_other_machines(make_client: Any) -> None:
     assert status(client, OLD, environ_overrides={"REMOTE_ADDR": "192.0.2.7"}) == 200
     headers = ADMIN | {"X-Gateway-Secret": OLD, "X-Forwarded-For": "192.0.2.9", "Via": "1.1 gw"}
     assert client.get(codes_path(), headers=headers).status_code == 200
+
+
+def test_no_forwarded_scheme_is_believed(tmp_path: Path) -> None:
+    """What a proxy says of the scheme counts for nothing, and its contradictions neither."""
+    settings = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": OLD}
+    told = {"X-Gateway-Secret": OLD, "X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}
+    with running(tmp_path, **settings) as service, service.client(**ADMIN, **told) as client:
+        assert client.get(codes_path()).status_code == 200
 
 
 def test_secret_may_hold_any_text(make_client: Any) -> None:
