@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from barring.settings import Settings, SettingsError
+from barring.settings import _RULES, _VARIABLES, Settings, SettingsError
 from tests.service import ROOT, environment
 
 
@@ -106,6 +106,12 @@ def test_readme_documents_every_setting() -> None:
     defaults["BARRING_METRICS"] = "false"
     defaults["BARRING_DATABASE_URL"] = "sqlite:///data/barring.sqlite3"
     assert dict(table) == defaults
+
+
+def test_every_field_is_read() -> None:
+    """Each field of Settings has its rule among the variables, and no rule is without a field."""
+    assert list(_VARIABLES.fields) == [field.name for field in fields(Settings)]
+    assert _RULES.keys() <= _VARIABLES.fields.keys()
 
 
 def test_unknown_setting_is_told(capfd: pytest.CaptureFixture[str]) -> None:

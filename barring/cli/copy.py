@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import click
 import orjson
@@ -56,12 +56,14 @@ def copy_codes(source: str, target: str) -> None:
     with closing(origin), closing(goal):
         goal.prepare()
         empty, total = not goal.count(), origin.count()
-        with goal.staging() as staging, progress("Copying") as update:
+        # What is not empty is read and compared alone: nobody there has to wait for a lock.
+        with goal.staging() if empty else nullcontext() as staging, progress("Copying") as update:
             for part in content.read(origin):
-                if empty:
+                if staging:
                     staging.put(part)
                 update(content.count, max(total, content.count))
-            staging.add("fail", lambda row: None, keep_going=False)
+            if staging:
+                staging.add("fail", lambda row: None, keep_going=False)
         for _ in copied.read(goal):
             pass
     if (content.count, content.checksum) != (copied.count, copied.checksum):

@@ -210,18 +210,16 @@ class PostgresStorage(Storage):
         if not self._writers.acquire(timeout=CHECKOUT_SECONDS):
             raise StorageUnavailable(f"{self}: other writes took over {CHECKOUT_SECONDS} seconds")
         try:
-            for _ in range(_ATTEMPTS):
+            for attempt in range(_ATTEMPTS):
                 with self._connection(writes=True) as connection:
-                    self.on_lock_wait(time.perf_counter() - asked)
+                    if not attempt:
+                        self.on_lock_wait(time.perf_counter() - asked)
                     self._refuse_unanswered(connection)
-                    connection.warned = False
                     try:
-                        count = connection.execute(statement, parameters).rowcount
+                        with connection.committing():
+                            return connection.execute(statement, parameters).rowcount
                     except _UNDONE:
                         continue
-                    if connection.warned:  # Its wait for a standby was cancelled, say.
-                        raise OutcomeUnknown(f"{self}: committed with a warning")
-                    return count
         except OutcomeUnknown:
             self._unanswered = True
             raise
@@ -275,6 +273,8 @@ class PostgresStorage(Storage):
             yield
         except (psycopg.IntegrityError, *_UNDONE):
             raise
+        except psycopg.Warning as warning:
+            raise OutcomeUnknown(f"{self}: {warning}") from None
         except PoolTimeout as error:
             seconds = CHECKOUT_SECONDS
             raise StorageUnavailable(f"{self}: no connection in {seconds} seconds") from error

@@ -3,6 +3,8 @@
 import contextlib
 import select
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -52,6 +54,17 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     def _note(self, notice: psycopg.errors.Diagnostic) -> None:
         self.warned |= notice.severity_nonlocalized == "WARNING"
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Raise psycopg.Warning where a commit in here was answered with a warning.
+
+        That is how PostgreSQL says that the wait for a standby was cancelled, and the rest is not.
+        """
+        self.warned = False
+        yield
+        if self.warned:
+            raise psycopg.Warning("committed with a warning")
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Let psycopg wait as it does, and close the connection where that took too long."""

@@ -1,10 +1,7 @@
 """The tables of the PostgreSQL engine, and how those of an earlier release become current."""
 
-from typing import Any
-
-import psycopg
-
 from .base import StorageError
+from .postgres_pool import Connection
 
 _LOCK = 0x42415252
 """The advisory lock of who migrates: "BARR", as no other program is likely to choose."""
@@ -22,8 +19,6 @@ _STEPS = {
         )""",
     "create_barring_marks": "CREATE TABLE barring_marks (slot integer PRIMARY KEY)",
 }
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def exists(connection: Connection) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from .base import Existing, OutcomeUnknown, StagedRow, Staging
+from .base import Existing, StagedRow, Staging
 from .postgres_pool import Connection
 
 _CREATE = """
@@ -78,10 +78,10 @@ class PostgresStaging(Staging):
     @contextmanager
     def _transaction(self, *, keep: bool) -> Iterator[Connection]:
         """A transaction that other writers wait for; its end commits, or undoes."""
-        self._connection.warned = False
-        with self._connection.transaction(force_rollback=not keep):
+        with (
+            self._connection.committing(),
+            self._connection.transaction(force_rollback=not keep),
+        ):
             self._connection.execute("ANALYZE staged")
             self._connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
             yield self._connection
-        if self._connection.warned:  # The wait for a standby was cancelled, say.
-            raise OutcomeUnknown("PostgreSQL committed with a warning")

@@ -107,12 +107,17 @@ def test_restarted_database_loses_nothing(tmp_path: Path, own: Cluster, way: str
         judge(server, history, f"database restarted, {way}")
 
 
+def require_standby(primary: Cluster, name: str) -> None:
+    """Have the commits of a primary wait for the standby of this name."""
+    primary.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+    primary.execute("SELECT pg_reload_conf()")
+
+
 @contextmanager
 def standing_by(primary: Cluster) -> Iterator[tuple[Cluster, str]]:
     """A synchronous standby of a primary, and the URL of the two."""
     with cluster(standby_of=primary) as standby:
-        primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-        primary.execute("SELECT pg_reload_conf()")
+        require_standby(primary, "standby")
         state = "SELECT sync_state FROM pg_stat_replication"
         await_that(lambda: primary.execute(state) == [("sync",)])
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in (primary, standby))
@@ -166,8 +171,7 @@ def serving_without_standby(folder: Path, primary: Cluster) -> Iterator[httpx.Cl
         server.service.client() as client,
     ):
         assert client.post(codes_path(), json={"code": "01"}).status_code == 201
-        primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        primary.execute("SELECT pg_reload_conf()")
+        require_standby(primary, "nobody")
         await_that(lambda: primary.execute("SHOW synchronous_standby_names") == [("nobody",)])
         yield client
 
