@@ -107,6 +107,48 @@ def test_tables_are_made_once_and_kept(storage: Storage, postgres: str) -> None:
         open_storage(postgres).prepare()
 
 
+def test_codes_are_removed_at_one_moment(storage: Storage, postgres: str) -> None:
+    """While a list is removed, nobody adds a code of it and has it stay beside one that goes."""
+    storage.add(OWNER, [("01", "old")])
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with psycopg.connect(postgres) as other, ThreadPoolExecutor(2) as pool:
+        other.execute("SELECT FROM authorization_codes FOR UPDATE")
+
+        def stopped(count: int) -> bool:
+            return other.execute(waiting).fetchone() == (count,)
+
+        removal = pool.submit(storage.remove, OWNER, ["02", "01", "02"])
+        await_that(lambda: stopped(1))
+        addition = pool.submit(storage.add, OWNER, [("02", "new")])
+        await_that(lambda: stopped(2))
+        assert storage.list(OWNER) == [AuthorizationCode("01", "old")]
+        other.rollback()
+        assert removal.result() == 1
+        addition.result()
+    assert storage.list(OWNER) == [AuthorizationCode("02", "new")]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_code_that_another_removes_first_is_claimed_all_the_same(
+    storage: Storage, postgres: str, again: bool
+) -> None:
+    """A code that goes while it is waited for is not counted, and held until all are gone."""
+    storage.add(OWNER, [("01", ""), ("02", "")])
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("SELECT FROM authorization_codes WHERE code = '01' FOR UPDATE")
+        removal = pool.submit(storage.remove, OWNER, ["01", "02"])
+        await_that(lambda: other.execute(waiting).fetchone() == (1,))
+        other.execute("DELETE FROM authorization_codes WHERE code = '01'")
+        if again:
+            other.execute(
+                "INSERT INTO authorization_codes VALUES (%s, %s, %s, '01', 'again')", OWNER
+            )
+        other.commit()
+        assert removal.result() == 1 + again
+    assert storage.list(OWNER) == []
+
+
 def test_no_code_is_in_an_error(storage: Storage, postgres: str) -> None:
     """What the database says of a failure may quote values; the service's errors never do."""
     with psycopg.connect(postgres, autocommit=True) as connection:
@@ -160,7 +202,7 @@ def test_unreachable_server_is_told_in_one_line(tmp_path: Path) -> None:
         message = failure(tmp_path, *command, BARRING_DATABASE_URL=url)
         assert "Connection refused" in message
         assert "s3cret" not in message
-    with pytest.raises(StorageError, match="is no URL of PostgreSQL's"):
+    with pytest.raises(StorageError, match="URL is none that PostgreSQL knows"):
         open_storage("postgresql://anna:s3cret@host/x?nonsense=1")
     url = "postgresql://anna:s3@cret@host/x"
     copy = failure(tmp_path, "copy", "--from", url, "--to", url)

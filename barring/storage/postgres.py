@@ -4,13 +4,13 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from barring.domain import AuthorizationCode, Owner
 
@@ -25,6 +25,7 @@ from .base import (
     StorageError,
     StorageUnavailable,
 )
+from .postgres_errors import UNDONE, translated
 from .postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS, Connection
 from .postgres_staging import PostgresStaging
 
@@ -34,10 +35,15 @@ _LIST = """
 _GET = """
     SELECT code, description FROM authorization_codes
     WHERE tenant_id = %s AND group_id = %s AND user_id = %s AND code = %s"""
-# One statement, hence all or nothing, even where transactions are not kept between two of them.
+# One statement, hence all or nothing.
 _ADD = """
     INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
     SELECT %s, %s, %s, * FROM unnest(%s::text[], %s::text[])"""
+# Until its transaction ends nobody else can add what it adds.
+_CLAIM = """
+    INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
+    SELECT %s, %s, %s, *, '' FROM unnest(%s::text[])
+    ON CONFLICT (tenant_id, group_id, user_id, code) DO NOTHING"""
 _EXISTING = """
     SELECT code FROM authorization_codes
     WHERE tenant_id = %s AND group_id = %s AND user_id = %s AND code = ANY(%s)"""
@@ -63,20 +69,6 @@ _WAITING = """
     SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'
     AND usename = current_user AND clock_timestamp() > query_start + %s * interval '1 second'"""
 
-_UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
-"""What the database undid for another's sake, and asks to try again."""
-
-_MISTAKES = (psycopg.ProgrammingError, psycopg.DataError)
-"""What this program brings about, and what stays what it is; but for the next ones."""
-
-_STATES = (
-    psycopg.errors.UndefinedTable,
-    psycopg.errors.UndefinedColumn,
-    psycopg.errors.DuplicateTable,
-    psycopg.errors.InsufficientPrivilege,
-    psycopg.errors.InvalidSchemaName,
-)
-
 _ATTEMPTS = 5
 
 
@@ -87,9 +79,9 @@ class PostgresStorage(Storage):
         try:
             self._name, self._conninfo = postgres_pool.parameters(url)
         except psycopg.ProgrammingError:  # Its text may quote a password.
-            raise StorageError("BARRING_DATABASE_URL: is no URL of PostgreSQL's") from None
+            raise StorageError("the postgresql:// URL is none that PostgreSQL knows") from None
         if "@" in self._name:
-            raise StorageError("BARRING_DATABASE_URL: an @ in a password is to be written %40")
+            raise StorageError("the postgresql:// URL: write %40 for an @ in a password")
         self._threads = threads
         # A part of the connections is for reads alone, whatever writes have to wait for.
         self._writers = threading.BoundedSemaphore(postgres_pool.connections(threads) * 3 // 4)
@@ -134,7 +126,8 @@ class PostgresStorage(Storage):
         raise StorageUnavailable(f"{self}: others add and remove the same codes all the time")
 
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
-        count = self._write(_REMOVE, (*owner, [code for code in codes if "\0" not in code]))
+        names = sorted({code for code in codes if "\0" not in code})
+        count = self._commit(lambda connection: _remove(connection, owner, names))
         if not count:
             self._mark()
         return count
@@ -206,6 +199,10 @@ class PostgresStorage(Storage):
 
     def _write(self, statement: str, parameters: Sequence[Any]) -> int:
         """Run one statement, which commits itself, and return how many rows it changed."""
+        return self._commit(lambda connection: connection.execute(statement, parameters).rowcount)
+
+    def _commit(self, work: Callable[[Connection], int]) -> int:
+        """Do work that commits itself, anew where the database undid it, and return its count."""
         asked = time.perf_counter()
         if not self._writers.acquire(timeout=CHECKOUT_SECONDS):
             raise StorageUnavailable(f"{self}: other writes took over {CHECKOUT_SECONDS} seconds")
@@ -217,8 +214,8 @@ class PostgresStorage(Storage):
                     self._refuse_unanswered(connection)
                     try:
                         with connection.committing():
-                            return connection.execute(statement, parameters).rowcount
-                    except _UNDONE:
+                            return work(connection)
+                    except UNDONE:
                         continue
         except OutcomeUnknown:
             self._unanswered = True
@@ -242,10 +239,10 @@ class PostgresStorage(Storage):
     def _connection(self, *, writes: bool = False) -> Iterator[Connection]:
         """A connection of the pool. Raises StorageUnavailable where none can be had in time."""
         pool = self._opened()
-        with self._translated():
+        with translated(self._name):
             connection = postgres_pool.take(pool)
         try:
-            with self._translated(writes=writes):
+            with translated(self._name, writes=writes):
                 yield connection
         finally:
             postgres_pool.give_back(pool, connection)
@@ -253,9 +250,9 @@ class PostgresStorage(Storage):
     @contextmanager
     def _alone(self, *, writes: bool = False) -> Iterator[Connection]:
         """A connection outside of the pool, for work that may take long."""
-        with self._translated():
+        with translated(self._name):
             connection = postgres_pool.connect(self._conninfo)
-        with closing(connection), self._translated(writes=writes):
+        with closing(connection), translated(self._name, writes=writes):
             yield connection
 
     def _opened(self) -> ConnectionPool[Connection]:
@@ -266,33 +263,19 @@ class PostgresStorage(Storage):
                 weakref.finalize(self, postgres_pool.close, self._pool)
         return self._pool
 
-    @contextmanager
-    def _translated(self, *, writes: bool = False) -> Iterator[None]:
-        """Turn the driver's errors into the contract's; never with what a statement held."""
-        try:
-            yield
-        except (psycopg.IntegrityError, *_UNDONE):
-            raise
-        except psycopg.Warning as warning:
-            raise OutcomeUnknown(f"{self}: {warning}") from None
-        except PoolTimeout as error:
-            seconds = CHECKOUT_SECONDS
-            raise StorageUnavailable(f"{self}: no connection in {seconds} seconds") from error
-        except psycopg.Error as error:
-            if isinstance(error, _MISTAKES) and not isinstance(error, _STATES):
-                raise
-            unknown = writes and _may_have_happened(error)
-            reason = f"{type(error).__name__} {error.sqlstate}" if error.sqlstate else str(error)
-            raise (OutcomeUnknown if unknown else StorageUnavailable)(
-                f"{self}: {reason.splitlines()[0] if reason else type(error).__name__}"
-            ) from None  # What it says may quote a code.
 
+def _remove(connection: Connection, owner: Owner, names: Sequence[str]) -> int:
+    """Remove codes at one moment, and return how many existed.
 
-def _may_have_happened(error: psycopg.Error) -> bool:
-    """Whether a statement that failed so may have been committed: where no server said it is not.
-
-    A server that is stopped says so (57P01, 57P02) even where it had committed, and only waited for
-    its standby; 40003 is CockroachDB's own word for it. https://www.postgresql.org/docs/current/errcodes-appendix.html
+    A statement removes what it saw when it began. Of several codes one could be added while it
+    waits for another, be read beside that one, and stay. Hence nobody may add any until the end.
     """
-    state = error.sqlstate or "08"
-    return state[:2] == "08" or state in ("57P01", "57P02", "40003")
+    if len(names) == 1:
+        return connection.execute(_REMOVE, (*owner, names)).rowcount
+    existed = removed = 0
+    with connection.transaction():
+        while removed < len(names):  # Again where another removed one before it was this one's.
+            claimed = connection.execute(_CLAIM, (*owner, names)).rowcount
+            removed = connection.execute(_REMOVE, (*owner, names)).rowcount
+            existed += removed - claimed
+    return existed

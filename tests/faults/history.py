@@ -61,6 +61,13 @@ class History:
         told = Outcome.ACKNOWLEDGED
         self._keep(Operation(Kind.LIST, owner, (), True, start, end, told, found))
 
+    def settle(self) -> None:
+        """Note that each write told to be unknown so far has taken effect by now, or never will."""
+        with self._progress:
+            for operation in self.operations:
+                if operation.outcome is Outcome.UNKNOWN:
+                    operation.end = min(operation.end, time.monotonic())
+
     def read_all(self, client: httpx.Client, seconds: float = 30) -> None:
         """Read what every owner has now, to end with."""
         deadline = time.monotonic() + seconds

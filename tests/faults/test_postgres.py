@@ -212,7 +212,7 @@ def test_hung_standby_stops_writes_alone(tmp_path: Path, own: Cluster) -> None:
     history = History(late=True)
     with standing_by(own) as (standby, url), Server(tmp_path, BARRING_DATABASE_URL=url) as server:
         with (
-            Load(history, server.service.url, clients=40),
+            Load(history, server.service.url, clients=40, owners=12),
             server.service.client() as client,
         ):
             history.await_acknowledged(200)
@@ -225,6 +225,8 @@ def test_hung_standby_stops_writes_alone(tmp_path: Path, own: Cluster) -> None:
                 time.sleep(0.05)
             ((connections,),) = own.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {OTHERS}")
             standby.send(signal.SIGCONT)
+            await_that(lambda: not own.execute(f"SELECT pid {WAITING}"))
+            history.settle()
             history.await_acknowledged(history.acknowledged + 100)
         judge(server, history, f"a hung standby, {connections} connections")
     assert isinstance(connections, int)
