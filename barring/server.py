@@ -95,6 +95,7 @@ def _log_no_path(worker: Worker, req: Any) -> None:
 def _open_database(worker: Worker) -> None:
     """Hold the database open from the start, so that whoever would replace it can tell."""
     storage: Storage = worker.wsgi.extensions["barring.storage"]
+    worker.reads_wait = storage.reads_wait
     with contextlib.suppress(StorageUnavailable):
         storage.check_ready()
 

@@ -6,6 +6,8 @@ import select
 import signal
 import ssl
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import orjson
@@ -15,6 +17,7 @@ from gunicorn.workers import gthread
 
 from . import logs
 from .application import HEADERS
+from .lane import STALL, Lane
 
 SILENCE = 0.1
 """Seconds that a new connection may hold a thread before it has said anything."""
@@ -24,6 +27,9 @@ LINGER = 10
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """The signals that stop a worker."""
+
+_TAKEN = object()
+"""What a thread returns that has shared, given back or closed whatever it answered on."""
 
 _Refusal = tuple[int, str, str]
 
@@ -49,6 +55,9 @@ class Log(Logger):
 
 class Worker(gthread.ThreadWorker):
     """A threaded worker that repeats nothing of what it refuses, and that no client holds up."""
+
+    reads_wait = False
+    """Whether a read waits for another machine, and so many are to be under way at once."""
 
     def init_signals(self) -> None:
         """Obey signals, and first those that came since the fork."""
@@ -89,31 +98,90 @@ class Worker(gthread.ThreadWorker):
         self.wait_for_and_dispatch_events(0)
         super().murder_keepalived(force)
 
-    def handle(self, conn: Any) -> Any:
-        """Answer a request, unless the client is silent, and those that follow at once.
+    def init_process(self) -> None:
+        """Run, with a lane for the connections on which clients read."""
+        self.lane = Lane(self)
+        super().init_process()
 
-        A thread that stays with its connection spares two hand-overs a request. Closing waits for
-        the client, so it is done in this thread too: gunicorn's main loop, where it happens
-        otherwise, would stand still for everybody.
-        """
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait in the main loop, and meanwhile see that no request holds up the lane."""
+        super().wait_for_and_dispatch_events(min(timeout, STALL) if self.lane.watch() else timeout)
+
+    def handle(self, conn: Any) -> Any:
+        """Answer a request, unless the client is silent, and go on with what follows."""
         silence = SILENCE if self.alive else gthread.STOP_KEEPALIVE_LINGER
         if not conn.initialized and not conn.wait_for_data(silence):
             return gthread._DEFER
+        self._go_on(conn, self.answer(conn))
+        return _TAKEN
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Run the application. Before it waits, let another thread answer in this one's lane."""
+        conn.waits = self.reads_wait or req.method not in ("GET", "HEAD")
+        if conn.waits and self.lane.leave():
+            self._submit(lambda: self._go_on(*self.lane.lead()))
+        return super().handle_request(req, conn)
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Take a connection back from the thread that answered on it."""
+        if fs.cancelled() or fs.exception() or fs.result() is not _TAKEN:
+            super().finish_request(conn, fs)
+
+    def answer(self, conn: Any) -> bool:
+        """Answer a request, and those that were read with it. Returns whether others may come."""
         keep = super().handle(conn)
-        while keep and self._follows(conn):
+        while keep and conn.parser.unreader.buf.getvalue():
             keep = super().handle(conn)
-        if not keep:
-            with contextlib.suppress(OSError):
-                conn.close(graceful=True)
-            conn.close = lambda graceful=False: None
-        return keep
+        return bool(keep)
+
+    def give_back(self, conn: Any, keep: bool = True) -> None:
+        """Hand a connection to the main loop."""
+        done: Future[bool] = Future()
+        done.set_result(keep)
+        self.method_queue.defer(self.finish_request, conn, done)
+
+    def drop(self, conn: Any) -> None:
+        """Close a connection in another thread."""
+        self._submit(self._close, conn)
+
+    def may_stay(self) -> bool:
+        """Whether a thread may stay where it is: nobody waits for one, or for the end."""
+        return self.alive and not self.tpool._work_queue.qsize()
+
+    def wake(self) -> None:
+        """Have the main loop go round."""
+        self.method_queue.defer(lambda: None)
+
+    def _go_on(self, conn: Any, keep: bool) -> None:
+        """After an answer stay with the connection, or share it, while there is something to do.
+
+        A request that waits has a thread of its own, and so has the next if it comes at once: that
+        spares two hand-overs.
+        """
+        while conn:
+            while keep and conn.waits and self.may_stay() and self._follows(conn):
+                keep = self.answer(conn)
+            if not keep:
+                return self._close(conn)
+            if conn.waits or not self.may_stay():
+                return self.give_back(conn)
+            self.lane.share(conn)
+            conn, keep = self.lane.lead()
+        return None
+
+    def _close(self, conn: Any) -> None:
+        """Close a connection, and wait for its client: in the main loop everybody would wait."""
+        with contextlib.suppress(OSError):
+            conn.close(graceful=True)
+        conn.close = lambda graceful=False: None
+        self.give_back(conn, keep=False)
+
+    def _submit(self, task: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # The threads of a worker that ends take no more.
+            self.tpool.submit(task, *arguments)
 
     def _follows(self, conn: Any) -> bool:
-        """Whether the next request on a connection is for the thread that answered the last."""
-        if not self.alive or self.tpool._work_queue.qsize():
-            return False
-        if conn.parser.unreader.buf.getvalue():
-            return True  # It was sent, and read, with the last one.
+        """Whether the next request on a connection comes at once."""
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)
         return bool(poll.poll(LINGER))

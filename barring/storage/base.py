@@ -109,6 +109,9 @@ class Storage(ABC):
     it survives the end of the process and of the machine's power.
     """
 
+    reads_wait = False
+    """Whether a read waits for another machine: many are to be under way at once then."""
+
     _wrote = float("-inf")
     """When `check_ready` last wrote."""
 

@@ -75,6 +75,8 @@ _ATTEMPTS = 5
 class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
 
+    reads_wait = True
+
     def __init__(self, url: str, threads: int) -> None:
         try:
             self._name, self._conninfo = postgres_pool.parameters(url)
