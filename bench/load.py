@@ -41,11 +41,15 @@ ALL = (GET, LIST, POST, POST_100, POST_10000, MIX, GET_64, POST_64, DELETE)
 
 
 class Run(NamedTuple):
-    """Requests a second, and milliseconds within which half, and 99 in 100, were answered."""
+    """Requests a second, and milliseconds within which half, and 99 in 100, were answered.
+
+    `part` is what the busier of the workers did of it, by the processor.
+    """
 
     rate: float
     p50: float
     p99: float
+    part: float
 
 
 def run(server: Server, workload: Workload, stored: int, seconds: int, seed: int) -> Run:
@@ -65,12 +69,28 @@ def run(server: Server, workload: Workload, stored: int, seconds: int, seed: int
         ),
         *(f"http://127.0.0.1:{server.port}", "--", workload.kind, str(stored), str(seed)),
     ]
+    server.warm()
+    before = server.work()
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     server.settle()
+    work = [used - before.get(worker, 0.0) for worker, used in server.work().items()]
     told = json.loads(output.splitlines()[-1])
     if told["status"] or told["socket"] or not told["requests"]:
         raise SystemExit(f"bench: {server.subject.name}, {workload.title}: {output}")
-    return Run(told["requests"] / told["seconds"], told["p50"], told["p99"])
+    rate = told["requests"] / told["seconds"]
+    return Run(rate, told["p50"], told["p99"], max(work) / sum(work))
+
+
+def even(server: Server, workload: Workload, stored: int, seconds: int, seed: int) -> Run:
+    """The most even of up to five runs, the first where that is even enough.
+
+    Workers share a socket, and which of them takes a connection is chance: with most at one of two
+    workers a server shows half of what it can.
+    """
+    runs: list[Run] = []
+    while len(runs) < 5 and not any(r.part < 0.6 + 0.6 / workload.connections for r in runs):
+        runs.append(run(server, workload, stored, seconds, seed + 16 * len(runs)))
+    return min(runs, key=lambda run: run.part)
 
 
 def check(server: Server) -> None:

@@ -78,8 +78,6 @@ def peers(plan: Plan, results: Results) -> None:
             for server in servers:
                 results.note(server.subject.name, "memory after all, MiB", server.memory())
                 results.note(server.subject.name, "memory, pages counted twice", server.resident())
-                work = server.work()
-                results.note(server.subject.name, "busiest worker's part", max(work) / sum(work))
     for workload in (GET, LIST):
         results.ratio(workload, OURS, FLASK, 1.0)
         results.ratio(workload, OURS, FALCON, 0.65)
@@ -198,11 +196,11 @@ def _turned(things: Sequence[Thing], turn: int) -> Iterable[Thing]:
 def _run(
     plan: Plan, results: Results, server: Server, workload: Workload, stored: int, number: int
 ) -> None:
-    run: Run = load.run(server, workload, stored, plan.seconds, number)
+    run: Run = load.even(server, workload, stored, plan.seconds, number)
     results.add(workload, server.subject, run)
     sys.stderr.write(
         f"{workload.title:28} {server.subject.name:22} {run.rate:9.1f}/s  "
-        f"p50 {run.p50:8.2f} ms  p99 {run.p99:8.2f} ms\n"
+        f"p50 {run.p50:8.2f} ms  p99 {run.p99:8.2f} ms  busier worker {run.part:4.0%}\n"
     )
 
 

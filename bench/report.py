@@ -72,16 +72,16 @@ class Results:
         for goal in self.goals:
             verdict = "met" if goal.met else "**not met**"
             lines.append(f"| {goal.words} | {goal.asked} | {goal.found} | {verdict} |")
-        lines += ["", "| workload | server | requests/s | p50, ms | p99, ms | x |"]
-        lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
+        lines += ["", "| workload | server | requests/s | p50, ms | p99, ms | busier worker | x |"]
+        lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
         for workload, subjects in self.runs.items():
             for name, runs in subjects.items():
-                rate, p50, p99 = map(statistics.median, zip(*runs, strict=True))
+                rate, p50, p99, part = map(statistics.median, zip(*runs, strict=True))
                 first = next(iter(subjects))
                 times = self.times(workload, first, name)
                 lines.append(
                     f"| {workload.title} | {name} | {rate:,.1f} | {p50:.2f} | {p99:.2f} "
-                    f"| {times:.2f} |"
+                    f"| {part:.0%} | {times:.2f} |"
                 )
         lines += ["", "| figure | server | median |", "| --- | --- | ---: |"]
         for what, named in self.notes.items():

@@ -173,6 +173,14 @@ class Server:
     process: psutil.Popen
     cold_start: float
     """Seconds from its start to its first answer."""
+    database: Path | str
+
+    def warm(self) -> None:
+        """Read the file of its database, lest the disk be what is measured."""
+        if isinstance(self.database, Path):
+            with self.database.open("rb") as file:
+                while file.read(2**20):
+                    pass
 
     def memory(self) -> float:
         """MiB that all its processes hold; a page that they share counts once."""
@@ -186,14 +194,14 @@ class Server:
         """MiB that its processes hold, each counted whole."""
         return self._status("VmRSS") / 1024
 
-    def work(self) -> list[float]:
+    def work(self) -> dict[int, float]:
         """Seconds of processor that each worker has used."""
-        return [sum(p.cpu_times()[:2]) for p in self.process.children(recursive=True)]
+        return {p.pid: sum(p.cpu_times()[:2]) for p in self.process.children(recursive=True)}
 
     def settle(self) -> None:
         """Wait until what a run has left unanswered is done, and would disturb no other run."""
         used = -1.0
-        while used != (used := sum(self.work())):
+        while used != (used := sum(self.work().values())):
             time.sleep(0.1)
 
     def _status(self, name: str) -> int:
@@ -224,7 +232,7 @@ def running(
         )
     try:
         _wait(process, port, subject, log)
-        yield Server(subject, port, process, time.perf_counter() - began)
+        yield Server(subject, port, process, time.perf_counter() - began, database)
     finally:
         if process.poll() is None:
             process.terminate()
