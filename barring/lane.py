@@ -10,7 +10,7 @@ from typing import Any, Protocol
 WAIT = 0.01
 """Seconds for which the thread that leads waits for a request on any connection."""
 
-STALL = 0.01
+STALL = 0.02
 """Seconds after which a request that is still being answered holds up the others no longer."""
 
 PERIOD = 0.1

@@ -33,8 +33,8 @@ def requires(least: Role) -> Callable[[View], View]:
         def guarded(tenant_id: str, group_id: str, user_id: str, **rest: Any) -> Any:
             owner = Owner(tenant_id, group_id, user_id)
             mode: Mode = current_app.extensions[EXTENSION]
-            g.caller = mode.caller()
-            _check(g.caller, least, owner)
+            g.caller = caller = mode.caller()
+            _check(caller, least, owner)
             return view(owner=owner, **rest)
 
         document = getattr(view, "_apidoc", {})
