@@ -196,7 +196,7 @@ def _turned(things: Sequence[Thing], turn: int) -> Iterable[Thing]:
 def _run(
     plan: Plan, results: Results, server: Server, workload: Workload, stored: int, number: int
 ) -> None:
-    run: Run = load.even(server, workload, stored, plan.seconds, number)
+    run: Run = load.run_evenly(server, workload, stored, plan.seconds, number)
     results.add(workload, server.subject, run)
     sys.stderr.write(
         f"{workload.title:28} {server.subject.name:22} {run.rate:9.1f}/s  "

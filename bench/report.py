@@ -51,10 +51,14 @@ class Results:
         return statistics.median(run.p99 for run in self.runs[workload][subject.name])
 
     def times(self, workload: Workload, one: str, other: str) -> float:
-        """The requests a second of one for each of the other: the median of the rounds' ratios."""
+        """The requests a second of one for each of the other: the median of the rounds' ratios.
+
+        A round in which a run was not even is left out, if there is another.
+        """
         of = self.runs[workload]
-        pairs = zip(of[one], of[other], strict=True)
-        return statistics.median(a.rate / b.rate for a, b in pairs)
+        pairs = list(zip(of[one], of[other], strict=True))
+        even = [(a, b) for a, b in pairs if a.even and b.even]
+        return statistics.median(a.rate / b.rate for a, b in even or pairs)
 
     def ratio(self, workload: Workload, one: Subject, other: Subject, least: float) -> None:
         """Ask that `one` answers at least `least` times what `other` does."""
@@ -76,7 +80,7 @@ class Results:
         lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
         for workload, subjects in self.runs.items():
             for name, runs in subjects.items():
-                rate, p50, p99, part = map(statistics.median, zip(*runs, strict=True))
+                rate, p50, p99, part, _ = map(statistics.median, zip(*runs, strict=True))
                 first = next(iter(subjects))
                 times = self.times(workload, first, name)
                 lines.append(
