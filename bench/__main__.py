@@ -36,7 +36,7 @@ def main(rounds: int, seconds: int, stored: int, large: int, chosen: tuple[str, 
             parts.PARTS[name](plan, results)
     click.echo(results.markdown())
     if not chosen:
-        report.write(results, plan)
+        report.write(results, rounds, seconds, stored)
 
 
 def _shim(folder: Path) -> Path:

@@ -6,13 +6,10 @@ import statistics
 from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .load import Run, Workload
 from .servers import OURS, ROOT, Subject
-
-if TYPE_CHECKING:
-    from .parts import Plan
 
 DOCS = ROOT / "docs"
 
@@ -94,7 +91,7 @@ class Results:
         return "\n".join(lines) + "\n"
 
 
-def write(results: Results, plan: "Plan") -> None:
+def write(results: Results, rounds: int, seconds: int, stored: int) -> None:
     """Put the tables into docs/benchmark.md, and the plot into docs/benchmark.svg."""
     packages = ("flask", "gunicorn", "falcon", "fastapi", "sqlalchemy", "uvicorn")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
@@ -102,8 +99,8 @@ def write(results: Results, plan: "Plan") -> None:
         "# Benchmark\n\nWritten by `make bench`; how to read it is told in "
         "[develop.md](develop.md#speed).\n\n"
         f"{datetime.date.today()}, {_processors()}, Python {platform.python_version()}; "
-        f"{versions}. Medians of {plan.rounds} rounds of {plan.seconds} s a run, "
-        f"{plan.stored:,} codes stored. The last column is the median of each round's ratio, of "
+        f"{versions}. Medians of {rounds} rounds of {seconds} s a run, "
+        f"{stored:,} codes stored. The last column is the median of each round's ratio, of "
         "the first server named to this one.\n\n"
         "![Requests a second, beside the other servers](benchmark.svg)\n\n"
     )
