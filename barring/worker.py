@@ -80,7 +80,7 @@ class Worker(gthread.ThreadWorker):
         Otherwise whoever connected to a server that ends would be cut off when it has ended.
         """
         super().set_accept_enabled(enabled)
-        if not self.alive:
+        if not enabled and not self.alive:
             for listener in self.sockets:
                 while select.select([listener], [], [], 0)[0]:
                     self.accept(listener)
@@ -117,7 +117,9 @@ class Worker(gthread.ThreadWorker):
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Run the application. Before it waits, let another thread answer in this one's lane."""
-        conn.waits = self.reads_wait or req.method not in ("GET", "HEAD")
+        # A TLS socket may hold a request that no selector tells of, and may be closed underneath.
+        waits = self.reads_wait or self.cfg.is_ssl
+        conn.waits = waits or req.method not in ("GET", "HEAD")
         if conn.waits and self.lane.leave():
             self._submit(lambda: self._go_on(*self.lane.lead()))
         return super().handle_request(req, conn)

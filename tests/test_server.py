@@ -18,6 +18,15 @@ from barring.server import gunicorn_settings
 from barring.settings import Settings
 from tests.service import END_USER, ROOT, Service, codes_path, environment, running
 
+STOPPED = """
+import os
+import signal
+
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+from wsgi import app
+"""
+"""The service, each of whose workers is told to stop as soon as it is there."""
+
 SECRET = "c4n4ry-7734"
 """A code that may stand in no log."""
 
@@ -173,6 +182,15 @@ def test_killed_worker_is_replaced(tmp_path: Path) -> None:
         service.await_log(r"Booting worker with pid: (?!" + str(worker) + r")\d+")
         with service.client() as another:
             assert another.get(codes_path() + "12/").status_code == 200
+
+
+def test_worker_told_to_stop_while_it_starts_ends_in_peace(tmp_path: Path) -> None:
+    """A signal that comes before a worker listens ends it as any other does."""
+    (tmp_path / "stopped.py").write_text(STOPPED)
+    options = ["--pythonpath", str(tmp_path)]
+    with running(tmp_path, *options, application="stopped:app", BARRING_WORKERS="1") as service:
+        service.await_log(r"(?s)(Worker exiting.*){3}")
+    assert not service.logged(level="error")
 
 
 def test_workers_share_the_codes(service: Service) -> None:
