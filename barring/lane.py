@@ -53,7 +53,7 @@ class Lane:
         self._leader = 0
         self._in_hand: Any = None
         self._began = math.inf
-        self._until = 0.0
+        self._watched = False
 
     def share(self, conn: Any) -> None:
         """Add a connection, for whoever leads."""
@@ -70,10 +70,10 @@ class Lane:
             if self._leader:
                 return None, False
             self._leader = threading.get_ident()
-            asleep = self._until < time.monotonic()
-            self._until = time.monotonic() + PERIOD
-        if asleep:
+            watched = self._watched
+        if not watched:
             self._host.wake()
+        until = time.monotonic() + PERIOD
         used: set[int] = set()
         while ready := self._conns.select(WAIT):
             for key, _ in ready:
@@ -83,11 +83,11 @@ class Lane:
                 if not self._put_back(key, keep):
                     return key.data, keep
                 used.add(key.fd)
-            if time.monotonic() > self._until:
+            if time.monotonic() > until:
                 if not self._host.may_stay():
                     break
                 self._give_back_all(self._leads, but=used)
-                self._until = time.monotonic() + PERIOD
+                until = time.monotonic() + PERIOD
                 used.clear()
         self._give_back_all(self._leads)
         return None, False
@@ -126,9 +126,11 @@ class Lane:
             return bool(self._conns.get_map())
 
     def watch(self) -> bool:
-        """Free the others where one request takes long. Returns whether to come again at once."""
+        """Free the others where one request takes long. Returns whether to come again soon."""
         self._give_back_all(lambda: time.monotonic() > self._began + STALL)
-        return time.monotonic() < self._until
+        with self._lock:
+            self._watched = bool(self._leader)
+            return self._watched
 
     def _give_back_all(self, due: Callable[[], bool], but: Collection[int] = ()) -> None:
         """If it is due, give back all that is not in hand. Nobody leads then, unless some stay."""

@@ -53,6 +53,17 @@ class Log(Logger):
     access_log_enabled = False
 
 
+class _Calls(gthread.PollableMethodQueue):
+    """What threads ask of the main loop, through a pipe that stays open to the end.
+
+    Threads outlive the main loop of a worker that stops: with the pipe closed they would write
+    into whatever got its number, the database for one.
+    """
+
+    def close(self) -> None:
+        """Leave the pipe to the end of the process."""
+
+
 class Worker(gthread.ThreadWorker):
     """A threaded worker that repeats nothing of what it refuses, and that no client holds up."""
 
@@ -100,6 +111,7 @@ class Worker(gthread.ThreadWorker):
 
     def init_process(self) -> None:
         """Run, with a lane for the connections on which clients read."""
+        self.method_queue = _Calls()
         self.lane = Lane(self)
         super().init_process()
 
@@ -117,7 +129,7 @@ class Worker(gthread.ThreadWorker):
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Run the application. Before it waits, let another thread answer in this one's lane."""
-        # A TLS socket may hold a request that no selector tells of, and may be closed underneath.
+        # A TLS socket may be closed while it is answered, and its number be another's at once.
         waits = self.reads_wait or self.cfg.is_ssl
         conn.waits = waits or req.method not in ("GET", "HEAD")
         if conn.waits and self.lane.leave():
@@ -132,7 +144,7 @@ class Worker(gthread.ThreadWorker):
     def answer(self, conn: Any) -> bool:
         """Answer a request, and those that were read with it. Returns whether others may come."""
         keep = super().handle(conn)
-        while keep and conn.parser.unreader.buf.getvalue():
+        while keep and (conn.parser.unreader.buf.getvalue() or _deciphered(conn.sock)):
             keep = super().handle(conn)
         return bool(keep)
 
@@ -224,6 +236,11 @@ class Worker(gthread.ThreadWorker):
             client.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         except OSError:
             self.log.debug("The client left before it was refused.")
+
+
+def _deciphered(sock: Any) -> int:
+    """How many bytes a TLS socket has read ahead: of these no selector tells."""
+    return sock.pending() if isinstance(sock, ssl.SSLSocket) else 0
 
 
 def _refusal(exc: Exception) -> _Refusal:

@@ -157,6 +157,6 @@ def lines_of_code(file: Path) -> int:
 
 
 def test_the_service_stays_small() -> None:
-    """The service holds about 2,500 lines of code, with both engines at most 3,490."""
+    """The service holds about 2,500 lines of code, with both engines at most 3,500."""
     files = [file for name, file in modules().items() if name != "gunicorn.conf"]
-    assert sum(map(lines_of_code, files)) <= 3_490
+    assert sum(map(lines_of_code, files)) <= 3_500

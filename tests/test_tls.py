@@ -1,6 +1,7 @@
 """HTTPS without a proxy, and the warning where there is neither."""
 
 import datetime
+import re
 import ssl
 from pathlib import Path
 
@@ -47,6 +48,26 @@ def test_service_speaks_https(tmp_path: Path) -> None:
         with pytest.raises(httpx.HTTPError):
             httpx.get(url.replace("https", "http"), headers=END_USER)
         assert httpx.get(url, headers=END_USER, verify=trust).status_code == 200
+
+
+def test_request_behind_a_body_is_answered(tmp_path: Path) -> None:
+    """What comes in one TLS record with the end of a body is no less a request."""
+    cert, key = certificate(tmp_path)
+    tls = {"BARRING_TLS_CERT_FILE": str(cert), "BARRING_TLS_KEY_FILE": str(key)}
+    items = ",".join(f'{{"code":"{number:05}"}}' for number in range(600))
+    body = f'{{"authCodes":[{items}]}}'.encode()
+    caller = "HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n"
+    post = f"POST {codes_path()} {caller}Content-Type: application/json\r\n"
+    with running(tmp_path, **tls) as service:
+        trust = ssl.create_default_context(cafile=str(cert))
+        with trust.wrap_socket(service.connect(), server_hostname="localhost") as client:
+            client.settimeout(5)
+            client.sendall(f"{post}Content-Length: {len(body)}\r\n\r\n".encode())
+            client.sendall(body + f"GET {codes_path()}00007/ {caller}\r\n".encode())
+            answer = b""
+            while b'"00007"' not in answer:
+                answer += client.recv(65536)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"201", b"200"]
 
 
 @pytest.mark.parametrize("damage", ["missing", "no PEM", "no key"])
