@@ -43,7 +43,6 @@ class Lane:
     system call of one lets another run, and to be let run again costs more than the call did. This
     is the pattern Leader/Followers (Schmidt et al., 2000). Nothing has to be answered quickly in
     here: `watch` frees the others from what is not.
-
     """
 
     def __init__(self, host: Host) -> None:

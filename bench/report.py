@@ -54,7 +54,7 @@ class Results:
         """
         of = self.runs[workload]
         pairs = list(zip(of[one], of[other], strict=True))
-        even = [(a, b) for a, b in pairs if a.even and b.even]
+        even = [(a, b) for a, b in pairs if workload.even(max(a.part, b.part))]
         return statistics.median(a.rate / b.rate for a, b in even or pairs)
 
     def ratio(self, workload: Workload, one: Subject, other: Subject, least: float) -> None:
@@ -77,7 +77,7 @@ class Results:
         lines.append("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
         for workload, subjects in self.runs.items():
             for name, runs in subjects.items():
-                rate, p50, p99, part, _ = map(statistics.median, zip(*runs, strict=True))
+                rate, p50, p99, part = map(statistics.median, zip(*runs, strict=True))
                 first = next(iter(subjects))
                 times = self.times(workload, first, name)
                 lines.append(

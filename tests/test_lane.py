@@ -24,13 +24,20 @@ PROMPT = 0.5
 REQUEST = f"GET {codes_path()} HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n\r\n".encode()
 
 
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Service]:
+@contextmanager
+def one_worker(folder: Path, threads: int) -> Iterator[Service]:
     """A service with one worker, in which each reader has a code of its own."""
-    with running(tmp_path, BARRING_WORKERS="1", BARRING_THREADS="16") as service:
+    with running(folder, BARRING_WORKERS="1", BARRING_THREADS=str(threads)) as service:
         with service.client() as client:
             for reader in range(READERS):
                 assert client.post(codes_path(), json={"code": f"{reader:02}"}).status_code == 201
+        yield service
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Service]:
+    """One worker with a few threads."""
+    with one_worker(tmp_path, 16) as service:
         yield service
 
 
@@ -147,11 +154,7 @@ def test_requests_that_come_together_are_answered_in_order(alone: Service) -> No
 
 def test_one_thread_answers_newcomers_too(tmp_path: Path) -> None:
     """With one thread, which readers on kept connections keep busy, a new client is answered."""
-    with running(tmp_path, BARRING_WORKERS="1", BARRING_THREADS="1") as service:
-        with service.client() as client:
-            for reader in range(READERS):
-                assert client.post(codes_path(), json={"code": f"{reader:02}"}).status_code == 201
-        with reading(service):
-            for _ in range(5):
-                with service.client() as client:
-                    assert client.get(codes_path(), timeout=2).status_code == 200
+    with one_worker(tmp_path, 1) as service, reading(service):
+        for _ in range(5):
+            with service.client() as client:
+                assert client.get(codes_path(), timeout=2).status_code == 200

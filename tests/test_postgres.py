@@ -107,20 +107,24 @@ def test_tables_are_made_once_and_kept(storage: Storage, postgres: str) -> None:
         open_storage(postgres).prepare()
 
 
+def waiting(connection: psycopg.Connection[tuple[int]]) -> int:
+    """How many wait for another's lock."""
+    found = connection.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    ).fetchone()
+    assert found
+    return found[0]
+
+
 def test_codes_are_removed_at_one_moment(storage: Storage, postgres: str) -> None:
     """While a list is removed, nobody adds a code of it and has it stay beside one that goes."""
     storage.add(OWNER, [("01", "old")])
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(2) as pool:
         other.execute("SELECT FROM authorization_codes FOR UPDATE")
-
-        def stopped(count: int) -> bool:
-            return other.execute(waiting).fetchone() == (count,)
-
         removal = pool.submit(storage.remove, OWNER, ["02", "01", "02"])
-        await_that(lambda: stopped(1))
+        await_that(lambda: waiting(other) == 1)
         addition = pool.submit(storage.add, OWNER, [("02", "new")])
-        await_that(lambda: stopped(2))
+        await_that(lambda: waiting(other) == 2)
         assert storage.list(OWNER) == [AuthorizationCode("01", "old")]
         other.rollback()
         assert removal.result() == 1
@@ -134,11 +138,10 @@ def test_code_that_another_removes_first_is_claimed_all_the_same(
 ) -> None:
     """A code that goes while it is waited for is not counted, and held until all are gone."""
     storage.add(OWNER, [("01", ""), ("02", "")])
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
         other.execute("SELECT FROM authorization_codes WHERE code = '01' FOR UPDATE")
         removal = pool.submit(storage.remove, OWNER, ["01", "02"])
-        await_that(lambda: other.execute(waiting).fetchone() == (1,))
+        await_that(lambda: waiting(other) == 1)
         other.execute("DELETE FROM authorization_codes WHERE code = '01'")
         if again:
             other.execute(
