@@ -15,7 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises SettingsError or StorageError, each with one line to show, when it cannot serve.
     """
     settings = settings or Settings.from_environment()
-    storage = open_storage(settings.database_url, settings.threads)
+    storage = open_storage(settings.database_url)
     storage.prepare()
     figures = metrics.enable(storage) if settings.metrics else None
     app = Application("barring", static_folder=None)

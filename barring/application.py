@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flask
@@ -20,6 +20,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """On every answer that does not set its own."""
+
+RETRY_AFTER = 1
+"""Seconds after which a client may try again what could not be done now."""
 
 
 class OrjsonProvider(JSONProvider):
@@ -52,6 +55,7 @@ class Request(flask.Request):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()
         self.id = os.urandom(16).hex()
+        self.body_begun = self.body_ended = False
         super().__init__(*args, **kwargs)
 
 
@@ -70,6 +74,12 @@ class Response(flask.Response):
         headers += [header for header in HEADERS.items() if header[0] not in own]
         headers.append(("X-Request-ID", environ["werkzeug.request"].id))
         return body, status, headers
+
+
+def json_list(name: str, parts: Iterable[list[dict[str, str]]]) -> Response:
+    """An answer with one list, which is serialised in parts."""
+    items = b",".join(orjson.dumps(part)[1:-1] for part in parts)
+    return Response(b'{"%s":[%s]}\n' % (name.encode(), items), content_type="application/json")
 
 
 class Application(flask.Flask):

@@ -1,88 +1,102 @@
-"""Reading a JSON body, strictly: of two readings of a body, this service takes neither."""
+"""Reading a request's body."""
 
-import json
-import math
-import re
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
-from flask import Request, current_app
+import flask
+from flask import Response, after_this_request, current_app
 from flask_smorest import Blueprint
 from gunicorn.http.errors import ParseException
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser, abort
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+from .application import RETRY_AFTER, Request, current_request
+from .strict_json import NotJSON, parse_json
+
+SMALL = 64 * 1024
+"""Bytes of an unread body that the server reads, rather than end the connection."""
+
+LARGE = 1024 * 1024
+"""Bytes from which on a body is a large one, of which there may not be too many."""
 
 
-class NotJSON(ValueError):
-    """The text is not the one value that JSON's strictest reader would find in it."""
+class Allowance:
+    """How many bytes the large bodies of a process may hold together."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    def take(self, count: int) -> None:
+        """Take so many bytes until the request is answered. Aborts with 503 if fewer are left."""
+        if count > self._left:
+            message = "Too many large bodies are being received now; try again."
+            abort(503, message=message, headers={"Retry-After": RETRY_AFTER})
+        self._left -= count
+        after_this_request(lambda answer: self._give_back(count, answer))
+
+    def _give_back(self, count: int, answer: Response) -> Response:
+        self._left += count
+        return answer
 
 
-def parse_json(text: str) -> Any:
-    """The value that a JSON text holds.
-
-    Raises NotJSON where RFC 8259 is broken or left open: NaN and Infinity, a key that stands
-    twice, half of a surrogate pair, and depth or digits beyond what Python reads.
-    """
-    try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
-        )
-        if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise NotJSON("it holds half of a surrogate pair") from None
-    except json.JSONDecodeError as error:
-        # Not the error's own text: it may quote the document.
-        raise NotJSON(f"line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise NotJSON("it is nested too deeply") from None
-    except NotJSON:
-        raise
-    except ValueError:
-        raise NotJSON("a number has too many digits") from None
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise NotJSON("a key stands twice in one object")
-    return value
-
-
-def _float(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise NotJSON("a number is too large")
-    return value
-
-
-def _constant(name: str) -> NoReturn:
-    raise NotJSON(f"{name} is not a JSON value")
+_large_bodies = Allowance(256 * 1024 * 1024)
 
 
 def read_body(request: Request) -> bytes:
-    """The whole body. Aborts with 413 beyond the limit and with 400 where it ends early."""
+    """The whole body.
+
+    Aborts with 413 beyond the limit, 503 where many others are large, 408 where it stops, and with
+    400 where it ends early.
+    """
     limit: int = current_app.config["MAX_CONTENT_LENGTH"]
     length = request.content_length
     if length is not None and length > limit:
-        _too_large(limit)
-    # From the server's stream itself: werkzeug would cut a chunked body at the limit in silence.
-    stream = request.environ["wsgi.input"]
+        _refuse_too_large(limit)
+    if length is not None and length > LARGE:
+        _large_bodies.take(length)
+    request.body_begun = True
     try:
-        body: bytes = stream.read(limit + 1 if length is None else length)
+        body = _received(request.environ["wsgi.input"], length, limit)
+    except TimeoutError:
+        abort(408, message="The body stopped arriving; send it without a pause.")
     except (OSError, ParseException):  # gunicorn parses chunks as they are read.
         abort(400, message="The body ends early or is not framed as HTTP demands.")
     if len(body) > limit:
-        _too_large(limit)
+        _refuse_too_large(limit)
     if length is not None and len(body) < length:
         abort(400, message="The body is shorter than its Content-Length.")
+    request.body_ended = True
     return body
 
 
-def _too_large(limit: int) -> NoReturn:
+def _received(stream: BinaryIO, length: int | None, limit: int) -> bytes:
+    """A body of a known length; or one in chunks, of which one byte beyond the limit will do."""
+    # From the server's stream itself: werkzeug would cut a chunked body at the limit in silence.
+    if length is not None:
+        return stream.read(length)
+    body = stream.read(min(LARGE, limit) + 1)
+    if len(body) > LARGE:
+        _large_bodies.take(limit)
+        body += stream.read(limit + 1 - len(body))
+    return body
+
+
+def leave_body(request: Request) -> None:
+    """Have the answer end the connection where much of the body, or what is broken, would follow.
+
+    What is small is read before the next request, so that the connection lives on.
+    """
+    length = request.environ.get("CONTENT_LENGTH")
+    if length is None and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return
+    small = length is not None and int(length) <= SMALL
+    if not request.body_ended and (request.body_begun or not small):
+        connection = request.environ.get("gunicorn.socket")
+        if connection:
+            connection.close_after_answer()
+
+
+def _refuse_too_large(limit: int) -> NoReturn:
     abort(413, message=f"A body holds at most {limit} bytes; send the list in parts.")
 
 
@@ -100,8 +114,8 @@ class JSONParser(FlaskParser):
 
     DEFAULT_VALIDATION_STATUS = 400
 
-    def load_json(self, req: Request, schema: Schema) -> Any:
-        body = read_body(req)
+    def load_json(self, req: flask.Request, schema: Schema) -> Any:
+        body = read_body(current_request())
         if not is_json(req.headers.get("Content-Type", "")):
             abort(415, message="Send the body as JSON, with Content-Type: application/json.")
         try:
@@ -114,7 +128,7 @@ class JSONParser(FlaskParser):
     def handle_error(
         self,
         error: ValidationError,
-        req: Request,
+        req: flask.Request,
         schema: Schema,
         *,
         error_status_code: int | None,

@@ -16,8 +16,8 @@ import orjson
 
 from schemas import DESCRIPTION, OWNER_ID, TextRule
 
-from .body import NotJSON, parse_json
 from .storage import StagedRow
+from .strict_json import NotJSON, parse_json
 
 COLUMNS = ("tenant", "group", "user", "code", "description")
 MORE = ("line", "reason")

@@ -18,9 +18,10 @@ from schemas import (
 
 from . import logs
 from .access import Role, requires
-from .application import current_request
+from .application import current_request, json_list
 from .body import CodesBlueprint
 from .domain import Owner
+from .pauses import in_parts
 from .storage import AlreadyExists, Storage
 
 ALL = "/"
@@ -87,8 +88,10 @@ def _reads(codes: CodesBlueprint, storage: Storage) -> None:
     @codes.doc(operationId="listAuthorizationCodes")
     def list_codes(owner: Owner) -> Response:
         """List the authorization codes of a user"""
-        codes = storage.list(owner)
-        return jsonify(authCodes=[{"code": c, "description": d} for c, d in codes])
+        parts = in_parts(storage.list(owner))
+        return json_list(
+            "authCodes", ([{"code": c, "description": d} for c, d in part] for part in parts)
+        )
 
     @codes.get(ONE, parameters=CODE)
     @requires(Role.END_USER)

@@ -12,6 +12,7 @@ from schemas import OWNER_ID
 
 from . import logs
 from .application import Request, current_request
+from .body import leave_body
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
 """The methods that the log names. A client may call any other by what it likes."""
@@ -63,6 +64,7 @@ def _refuse_method_without_slash(request: Request, path: str) -> None:
 
 def _end(response: Response) -> Response:
     request = current_request()
+    leave_body(request)
     logs.emit(
         "request",
         request_id=request.id,

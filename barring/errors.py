@@ -9,12 +9,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavaila
 from schemas import Error
 
 from . import logs
-from .application import current_request
+from .application import RETRY_AFTER, current_request
 from .storage import OutcomeUnknown, StorageUnavailable
-
-RETRY_AFTER = 1
-"""Seconds after which a client may try again when the database could not answer."""
-
 
 _MESSAGES = {
     404: "Nothing is at this path; /openapi.json lists the paths.",
@@ -27,13 +23,6 @@ class JSONErrors(Api):
     """flask-smorest's Api, with a message in every error and the headers that it drops."""
 
     ERROR_SCHEMA = Error
-
-    def _register_error_handlers(self) -> None:
-        super()._register_error_handlers()
-        self._app.register_error_handler(StorageUnavailable, self.handle_unavailable_storage)
-
-    def _register_pagination_header(self) -> None:
-        """Nothing here has pages; flask-smorest would document them all the same."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         data: dict[str, Any] = getattr(error, "data", {})

@@ -1,13 +1,15 @@
 """The log: one JSON object a line on standard error, for requests, audit and everything else.
 
 No line holds an authorization code. What was asked for is told by its route's template, and of an
-exception only its type and the places it came through: its text may quote a value.
+exception only its type and the places it came through: its text may quote a value. A server waits
+for no reader of its log: a line that finds no room is dropped, and the number of such lines logged.
 """
 
 import contextlib
 import json
 import logging
 import os
+import stat
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,14 +25,56 @@ def emit(event: str, **values: Any) -> None:
     """Write one line: the time, the event and its values, in one piece even among processes."""
     for listener in listeners:
         listener(event, values)
+    _output.write(_line(event, values))
+
+
+def never_wait() -> None:
+    """From now on drop the lines for which there is no room, instead of waiting for it."""
+    _output.never_wait()
+
+
+def _line(event: str, values: dict[str, Any]) -> bytes:
     record = {"time": datetime.now(UTC), "event": event, **values}
     try:
-        line = orjson.dumps(record, default=str) + b"\n"
+        return orjson.dumps(record, default=str) + b"\n"
     except orjson.JSONEncodeError:  # Half a surrogate pair, say: telling must never fail the told.
-        line = json.dumps(record, default=str).encode() + b"\n"
-    # A request must not fail because whoever reads the log has gone.
-    with contextlib.suppress(OSError):
-        os.write(2, line)
+        return json.dumps(record, default=str).encode() + b"\n"
+
+
+class _Output:
+    """Standard error."""
+
+    def __init__(self) -> None:
+        self._descriptor = 2
+        self._rest = b""
+        self._dropped = 0
+
+    def never_wait(self) -> None:
+        mode = os.fstat(2).st_mode
+        if stat.S_ISREG(mode) or self._descriptor != 2:
+            return
+        try:
+            # Opened anew, lest others wait no more who write to the same pipe or terminal.
+            self._descriptor = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError:  # A socket, another's pipe, or no Linux.
+            if not stat.S_ISCHR(mode):
+                os.set_blocking(2, False)
+
+    def write(self, line: bytes) -> None:
+        """Write a line, and before it what came of those that found no room."""
+        text = self._rest + self._notice() + line if self._rest or self._dropped else line
+        try:
+            written = os.write(self._descriptor, text)
+        except OSError:  # No room, or nobody who reads it any more: no request must fail for it.
+            self._dropped += 1
+        else:
+            self._rest, self._dropped = text[written:], 0
+
+    def _notice(self) -> bytes:
+        return _line("log_lines_dropped", {"count": self._dropped}) if self._dropped else b""
+
+
+_output = _Output()
 
 
 def describe(error: BaseException | None) -> list[str]:

@@ -17,22 +17,24 @@ from . import __version__
 from .access import Mode
 from .edge import OwnerPart
 from .errors import JSONErrors
+from .storage import StorageUnavailable
 
 _ANSWERS = {
     "400": "The request is not valid; `message` and `errors` say why.",
     "401": "The caller does not say who it is.",
     "403": "The caller's role or scope does not reach this user's codes.",
     "404": "There is no such code, or nothing at this path.",
+    "408": "The body stopped arriving.",
     "413": "The body is longer than this service takes.",
     "415": "The body is not declared as application/json.",
     "500": "An unexpected fault; the log tells more under the answer's X-Request-ID.",
-    "503": "The database cannot answer now; try again after Retry-After seconds.",
+    "503": "The service cannot answer now; try again after Retry-After seconds.",
 }
 _FAULTS = {"json": {"authCodes": {"1": {"code": ["This code exists already."]}}}}
 _HEADERS = {"401": "WWW-Authenticate", "503": "Retry-After"}
 _EVERYWHERE = ("400", "404", "500", "503")
 _GUARDED = ("401", "403")
-_WITH_BODY = ("413", "415")
+_WITH_BODY = ("408", "413", "415")
 
 _DESCRIPTION = """\
 Users may be barred from dialling some outgoing numbers. A user who keys in a valid
@@ -124,6 +126,7 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
             "extra_plugins": [_Answers(mode)],
         },
     )
+    app.register_error_handler(StorageUnavailable, api.handle_unavailable_storage)
     api.DEFAULT_ERROR_RESPONSE_NAME = None
     for name, scheme in mode.security_schemes.items():
         api.spec.components.security_scheme(name, scheme)

@@ -15,20 +15,35 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gevent.threadpool import ThreadPoolExecutor
 from gunicorn import systemd
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from gunicorn.util import import_app
 
 from . import logs
+from .connections import IDLE
 from .settings import Settings, SettingsError, read_file, variable
 from .storage import Storage, StorageUnavailable
-from .worker import STOPPING, Log, Worker
+from .worker import STOPPING, Worker
 
 _PR_SET_PDEATHSIG = 1
-_M_ARENA_MAX = -8
+
+CONNECTIONS = 10_000
+"""How many connections a worker holds at once, if it may open so many files."""
+
+OTHER_FILES = 100
+"""Files that a worker needs besides: of the database, the log, and the server's own."""
 
 WORKERS_END = 5.0
 """Seconds that the workers of a killed master may take to give up its address."""
+
+
+class Log(Logger):
+    """gunicorn's log without its access log, which costs, and quotes paths: the service has one."""
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Write nothing."""
 
 
 class Server(BaseApplication):
@@ -71,13 +86,10 @@ def _end_with_the_launcher() -> None:
 
 
 def _prepare_fork(server: Any, worker: Worker) -> None:
-    """Have a worker begin without a signal lost, and with as little memory as may be."""
+    """Have a worker begin without a signal lost, and share memory with its master."""
     # What stops a worker waits until it can obey: lost, it would delay the stop by 30 seconds.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     gc.freeze()  # What a worker shares with its master, its collector must not touch and so copy.
-    # Threads of which one at a time runs Python need no heap each; glibc gives them up to sixteen.
-    with contextlib.suppress(AttributeError):  # Another C library.
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def _release_signals() -> None:
@@ -95,23 +107,34 @@ def _log_no_path(worker: Worker, req: Any) -> None:
 def _open_database(worker: Worker) -> None:
     """Hold the database open from the start, so that whoever would replace it can tell."""
     storage: Storage = worker.wsgi.extensions["barring.storage"]
-    worker.reads_wait = storage.reads_wait
+    storage.threads = ThreadPoolExecutor
     with contextlib.suppress(StorageUnavailable):
         storage.check_ready()
 
 
-def _connections(settings: Settings) -> int:
-    """How many connections one worker holds, by the files that it may open.
-
-    A request in hand needs a connection and three files of the database, a silent one itself alone.
-    """
+def _connections() -> int:
+    """How many connections a worker holds, by the files that it may open."""
+    wanted = CONNECTIONS + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):  # macOS promises more than it gives.
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-    files = 65_536 if soft == resource.RLIM_INFINITY else soft
-    return max(settings.threads + 1, min(files - 3 * settings.threads - 64, 10_000))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return CONNECTIONS
+    connections = max(1, soft - OTHER_FILES)
+    logs.emit(
+        "warning",
+        message=f"a process may open {soft} files: a worker holds {connections} connections, and "
+        f"lets others wait; raise the limit (ulimit -n, LimitNOFILE=) to {wanted}",
+    )
+    return connections
+
+
+def _start(server: Any) -> None:
+    """Before the server listens."""
+    logs.never_wait()
+    _check_bind(server)
 
 
 def _check_bind(server: Any) -> None:
@@ -168,15 +191,14 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
     return {
         "bind": settings.bind,
         "workers": settings.workers,
-        "threads": settings.threads,
         "worker_class": f"{Worker.__module__}.{Worker.__name__}",
         # Loaded once, before the fork: a worker that died is replaced at once, memory is shared.
         "preload_app": True,
-        "on_starting": _check_bind,
+        "on_starting": _start,
         "pre_fork": _prepare_fork,
         "post_worker_init": _open_database,
-        "keepalive": 15,
-        "worker_connections": _connections(settings),
+        "keepalive": IDLE,
+        "worker_connections": _connections(),
         "certfile": settings.tls_cert_file or None,
         "keyfile": settings.tls_key_file or None,
         "logger_class": f"{Log.__module__}.{Log.__name__}",

@@ -48,9 +48,6 @@ class Settings:
     workers: int = 2
     """How many processes answer requests."""
 
-    threads: int = 256
-    """How many requests each of them answers at once."""
-
     auth: str = "local"
     """Who says who the caller is: local, gateway or jwt."""
 
@@ -100,7 +97,8 @@ class Settings:
         known = {variable(field) for field in cls.__dataclass_fields__}
         for name in sorted(environ):
             if name.startswith("BARRING_") and name not in known:
-                logs.emit("warning", message=f"{name}: there is no such setting; it is ignored")
+                reason = _REMOVED.get(name, "there is no such setting")
+                logs.emit("warning", message=f"{name}: {reason}; it is ignored")
         return settings
 
     def in_the_clear(self) -> bool:
@@ -198,6 +196,9 @@ def _regular_expression(value: str) -> None:
         raise ValidationError(f"Must be a regular expression: {error}.") from error
 
 
+_REMOVED = {"BARRING_THREADS": "was removed, since connections need no threads any more"}
+"""Settings of earlier releases, and why they went."""
+
 _RULES: dict[str, Any] = {
     "bind": _listening_address,
     "database_url": validate.Regexp(
@@ -205,7 +206,6 @@ _RULES: dict[str, Any] = {
         error="Must be sqlite:///PATH (four slashes before an absolute path), or postgresql://...",
     ),
     "workers": validate.Range(min=1, max=128),
-    "threads": validate.Range(min=1, max=1024),
     "auth": validate.OneOf(["local", "gateway", "jwt"]),
     "jwt_algorithm": validate.OneOf(JWT_ALGORITHMS),
     "code_pattern": _regular_expression,

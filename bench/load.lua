@@ -1,5 +1,6 @@
 -- What wrk sends: one workload on the stored codes, of which user n has ten, n * 10 and on.
--- Arguments: the workload, how many codes are stored, and a seed that no other run has.
+-- Arguments: the workload, how many codes are stored, a seed that no other run has, and for a fixed
+-- rate how many milliseconds each connection waits, on the average, before a request.
 
 local PATH = "/api/v1/tenants/t%d/groups/g%d/users/u%d/services/outgoing_call_barring/codes/"
 local ROLE = {["X-Role"] = "Group Admin"}
@@ -60,6 +61,13 @@ end
 function init(args)
   users, seed = math.floor(tonumber(args[2]) / 10), tonumber(args[3])
   math.randomseed(seed)
+  local pause = tonumber(args[4] or 0)
+  if pause > 0 then
+    -- Exponentially distributed, so that requests come as those of many users do.
+    function delay()
+      return math.floor(-pause * math.log(1 - math.random()) + 0.5)
+    end
+  end
   local next_request = workloads[args[1]]
   function request()
     sent = sent + 1

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, cast
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 from marshmallow.exceptions import SCHEMA
 
+from barring.pauses import PART, pause
+
 from .rules import CODE_PATTERN, DESCRIPTION, code_rule
 
 MOST_FAULTS = 10_000
@@ -75,6 +77,8 @@ class _Items(fields.List[Any]):
         loaded: list[Any] = []
         errors: dict[int, Any] = {}
         for index, item in enumerate(value):
+            if index % PART == PART - 1:
+                pause()
             if (quick := schema.quick(item)) is None:
                 errors[index] = schema.validate(item)
                 if len(errors) == MOST_FAULTS:

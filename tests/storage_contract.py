@@ -146,7 +146,6 @@ class StorageContract(ABC):
 
         def write(number: int) -> None:
             storage.add(OWNER, [(f"{number:03}", "")])
-            storage.close()
 
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(write, range(200)))
@@ -160,8 +159,6 @@ class StorageContract(ABC):
                 storage.add(OWNER, [(f"x{number}", ""), ("same", "")])
             except AlreadyExists as error:
                 return error.positions != [1]
-            finally:
-                storage.close()
             return True
 
         with ThreadPoolExecutor(16) as pool:

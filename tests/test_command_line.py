@@ -234,7 +234,7 @@ def test_check_config_masks_secrets(tmp_path: Path) -> None:
     text = succeed(tmp_path, "check-config", BARRING_WORKERS="4", **gateway)
     shown = {name: value for name, *value in map(str.split, text.splitlines())}
     assert list(shown) == [f"BARRING_{field.name.upper()}" for field in fields(Settings)]
-    assert (shown["BARRING_WORKERS"], shown["BARRING_THREADS"]) == (["4"], ["256"])
+    assert (shown["BARRING_WORKERS"], shown["BARRING_METRICS"]) == (["4"], ["False"])
     assert shown["BARRING_GATEWAY_SECRET"] == ["(set)"]
     assert SECRET not in text
     values = json.loads(succeed(tmp_path, "check-config", "--json", **gateway))

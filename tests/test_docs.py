@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 
 from barring.cli import main
 from barring.codes import PREFIX
+from barring.refusals import _REFUSALS
 from barring.settings import Settings
-from barring.worker import _REFUSALS
 from tests.command import BARRING
 from tests.service import ROOT, Service, environment
 

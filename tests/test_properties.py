@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from app import create_app
-from barring.body import NotJSON, parse_json
 from barring.settings import Settings
+from barring.strict_json import NotJSON, parse_json
 from tests.service import codes_path
 
 STEADY = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])

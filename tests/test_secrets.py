@@ -41,7 +41,7 @@ def test_vacuum_says_when_the_wal_stays(tmp_path: Path) -> None:
     storage, reader = (SQLiteStorage(str(tmp_path / "codes.sqlite3")) for _ in range(2))
     storage.prepare()
     storage.add(OWNER, [("01", "")])
-    database = reader._database()
+    database = reader._connections.get("read")
     database.execute("BEGIN")
     database.execute("SELECT * FROM authorization_codes").fetchone()
     with pytest.raises(StorageError, match="try again"):

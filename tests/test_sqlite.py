@@ -69,7 +69,7 @@ def test_loose_permissions_are_tightened(path: Path, storage: SQLiteStorage) -> 
 
 def test_connection_is_durable_and_wipes(storage: SQLiteStorage) -> None:
     """Each connection writes through a WAL, syncs every commit and overwrites what it deletes."""
-    database = storage._database()
+    database = storage._connections.get("read")
     pragmas = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1}
     for name, value in pragmas.items():
         assert database.execute(f"PRAGMA {name}").fetchone()[0] == value
@@ -78,20 +78,30 @@ def test_connection_is_durable_and_wipes(storage: SQLiteStorage) -> None:
 def test_table_is_strict_and_clustered(storage: SQLiteStorage) -> None:
     """Rows lie ordered by owner and code, without another index beside."""
     name = "authorization_codes"
-    table = storage._database().execute("PRAGMA table_list(authorization_codes)").fetchone()
+    table = (
+        storage._connections.get("read")
+        .execute("PRAGMA table_list(authorization_codes)")
+        .fetchone()
+    )
     assert tuple(table) == ("main", name, "table", 5, 1, 1)
-    plan = storage._database().execute(f"EXPLAIN QUERY PLAN {engine._LIST}", OWNER).fetchall()
+    plan = (
+        storage._connections.get("read")
+        .execute(f"EXPLAIN QUERY PLAN {engine._LIST}", OWNER)
+        .fetchall()
+    )
     assert [row[3] for row in plan] == [
         f"SEARCH {name} USING PRIMARY KEY (tenant_id=? AND group_id=? AND user_id=?)"
     ]
 
 
-def test_threads_have_connections_of_their_own(storage: SQLiteStorage) -> None:
-    """One thread keeps its connection; a closed one is opened anew."""
-    first = storage._database()
-    assert storage._database() is first
+def test_connections_are_kept_open_until_they_are_closed(storage: SQLiteStorage) -> None:
+    """A process reads on one connection and writes on another; closed ones are opened anew."""
+    storage.add(OWNER, [("01", "")])
+    first = storage._connections.get("read")
+    assert storage._connections.get("read") is first
+    assert storage._connections.get("write") is not first
     storage.close()
-    assert storage._database() is not first
+    assert storage._connections.get("read") is not first
 
 
 def test_connection_opens_after_the_fork(path: Path) -> None:
@@ -169,7 +179,7 @@ def test_writer_that_stopped_holds_others_up_for_a_bounded_time(
     script += "print('locked', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", script, f"{path}-lock"]
     storage.check_ready()
-    monkeypatch.setattr(storage._turns, "_seconds", 0.3)
+    monkeypatch.setattr(storage._writer, "_seconds", 0.3)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout
         assert other.stdout.readline() == b"locked\n"
@@ -181,7 +191,7 @@ def test_writer_that_stopped_holds_others_up_for_a_bounded_time(
 
 def test_later_schema_is_refused(path: Path, storage: SQLiteStorage) -> None:
     """A database of a later release stops the start, with the remedy named."""
-    storage._database().execute(
+    storage._connections.get("read").execute(
         "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)",
         ("barring", "of_tomorrow", "2099-01-01"),
     )

@@ -3,10 +3,11 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from flask import current_app, g
 from flask.typing import ResponseReturnValue
+from flask_smorest import Blueprint
 from webargs.flaskparser import abort
 
 from barring.domain import Owner
@@ -37,13 +38,10 @@ def requires(least: Role) -> Callable[[View], View]:
             _check(caller, least, owner)
             return view(owner=owner, **rest)
 
-        document = getattr(view, "_apidoc", {})
-        manual = {**document.get("manual_doc", {}), "security": [{"caller": []}]}
-        guarded._apidoc = {**document, "manual_doc": manual}  # type: ignore[attr-defined]
         needs = f"Needs at least the role {least.title}."
         guarded.__doc__ = f"{inspect.getdoc(view)}\n\n{needs}"
         guarded.least_role = least  # type: ignore[attr-defined]
-        return guarded
+        return cast(View, Blueprint.doc(security=[{"caller": []}])(guarded))
 
     return guard
 

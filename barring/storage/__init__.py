@@ -27,34 +27,33 @@ __all__ = [
 ]
 
 
-def _sqlite(url: str, threads: int) -> Storage:
+def _sqlite(url: str) -> Storage:
     from .sqlite import SQLiteStorage
 
     return SQLiteStorage(unquote(urlsplit(url).path[1:]))
 
 
-def _postgres(url: str, threads: int) -> Storage:
+def _postgres(url: str) -> Storage:
     try:
         from .postgres import PostgresStorage
     except ImportError as error:
         raise StorageError(
             f"postgresql:// needs the extra 'postgres' of this package ({error.name} is missing)"
         ) from error
-    return PostgresStorage(url, threads)
+    return PostgresStorage(url)
 
 
-_ENGINES: dict[str, Callable[[str, int], Storage]] = {"sqlite": _sqlite, "postgresql": _postgres}
+_ENGINES: dict[str, Callable[[str], Storage]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
-def open_storage(url: str, threads: int = 1) -> Storage:
+def open_storage(url: str) -> Storage:
     """The storage that `url` names, for example sqlite:///data/barring.sqlite3.
 
-    `threads` are those that use it at once. Opens no connection. Raises StorageError for a scheme
-    that no engine serves.
+    Opens no connection. Raises StorageError for a scheme that no engine serves.
     """
     scheme = urlsplit(url).scheme
     if scheme not in _ENGINES:
         raise StorageError(
             f"no storage engine serves {scheme}:// (there is: {', '.join(_ENGINES)})"
         )
-    return _ENGINES[scheme](url, threads)
+    return _ENGINES[scheme](url)

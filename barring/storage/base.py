@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple, Self
 
 from barring.domain import AuthorizationCode, Owner
 
+from .threads import DaemonThread, Threads
+
 Row = tuple[str, str, str, str, str]
 """A tenant, group, user, code and description."""
 
@@ -104,13 +106,13 @@ class Storage(ABC):
     """Keeps the authorization codes of every owner.
 
     One object serves many threads, and processes forked after it was made: connections are
-    opened on first use, each in the thread that uses it. Any method but `close` raises
-    StorageUnavailable when the database cannot answer now. A write that returned is durable:
-    it survives the end of the process and of the machine's power.
+    opened on first use. Any method but `close` raises StorageUnavailable when the database cannot
+    answer now. A write that returned is durable: it survives the end of the process and of the
+    machine's power.
     """
 
-    reads_wait = False
-    """Whether a read waits for another machine: many are to be under way at once then."""
+    threads: Threads = staticmethod(DaemonThread)
+    """Makes threads for what blocks for long. A server that is no thread itself sets its own."""
 
     _wrote = float("-inf")
     """When `check_ready` last wrote."""
@@ -213,4 +215,4 @@ class Storage(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close the calling thread's connection, if it has one."""
+        """Close the connections that are kept open, when no other thread uses them any more."""

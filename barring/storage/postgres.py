@@ -26,7 +26,7 @@ from .base import (
     StorageUnavailable,
 )
 from .postgres_errors import UNDONE, translated
-from .postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS, Connection
+from .postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS, CONNECTIONS, Connection
 from .postgres_staging import PostgresStaging
 
 _LIST = """
@@ -75,18 +75,15 @@ _ATTEMPTS = 5
 class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
 
-    reads_wait = True
-
-    def __init__(self, url: str, threads: int) -> None:
+    def __init__(self, url: str) -> None:
         try:
             self._name, self._conninfo = postgres_pool.parameters(url)
         except psycopg.ProgrammingError:  # Its text may quote a password.
             raise StorageError("the postgresql:// URL is none that PostgreSQL knows") from None
         if "@" in self._name:
             raise StorageError("the postgresql:// URL: write %40 for an @ in a password")
-        self._threads = threads
         # A part of the connections is for reads alone, whatever writes have to wait for.
-        self._writers = threading.BoundedSemaphore(postgres_pool.connections(threads) * 3 // 4)
+        self._writers = threading.BoundedSemaphore(CONNECTIONS * 3 // 4)
         self._unanswered = False
         self._opening = threading.Lock()
         self._pool: ConnectionPool[Connection] | None = None
@@ -261,7 +258,7 @@ class PostgresStorage(Storage):
         """The pool, opened on its first use: threads and connections do not survive a fork."""
         with self._opening:
             if self._pool is None:
-                self._pool = postgres_pool.open_pool(self._conninfo, self._threads)
+                self._pool = postgres_pool.open_pool(self._conninfo)
                 weakref.finalize(self, postgres_pool.close, self._pool)
         return self._pool
 

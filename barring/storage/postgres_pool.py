@@ -98,19 +98,14 @@ def connect(conninfo: str) -> Connection:
     return connection
 
 
-def connections(threads: int) -> int:
-    """How many a pool for so many threads has at most."""
-    return max(4, min(threads, CONNECTIONS))
-
-
-def open_pool(conninfo: str, threads: int) -> ConnectionPool[Connection]:
-    """Connections for so many threads. Its own threads do not survive a fork."""
+def open_pool(conninfo: str) -> ConnectionPool[Connection]:
+    """Connections of one process. Its own threads do not survive a fork."""
     return ConnectionPool(
         conninfo,
         connection_class=Connection,
         kwargs=_STATELESS,
         min_size=1,
-        max_size=connections(threads),
+        max_size=CONNECTIONS,
         open=True,
         reconnect_timeout=CHECKOUT_SECONDS,
     )

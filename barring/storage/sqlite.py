@@ -2,20 +2,22 @@
 
 import os
 import threading
-from collections.abc import Collection, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring.domain import AuthorizationCode, Owner
+from barring.pauses import PART, pause
 
 from . import sqlite_backup, sqlite_file, sqlite_schema
 from .base import (
     AlreadyExists,
-    OutcomeUnknown,
     Progress,
     Row,
     Staging,
@@ -23,8 +25,13 @@ from .base import (
     StorageError,
     StorageUnavailable,
 )
+from .sqlite_connections import REMEDIES, Connections, Translated
+from .sqlite_lock import ProcessLock
 from .sqlite_staging import SQLiteStaging
-from .sqlite_turns import Turns
+from .sqlite_writer import Writer
+
+Codes = list[AuthorizationCode]
+Result = TypeVar("Result")
 
 _LIST = """
     SELECT code, description FROM authorization_codes
@@ -44,17 +51,6 @@ _EXPORT = """
     SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
     ORDER BY tenant_id, group_id, user_id, code"""
 
-_REMEDIES = {
-    "SQLITE_NOTADB": "is not a SQLite database; name another file, or restore a backup",
-    "SQLITE_CORRUPT": "is damaged; restore a backup",
-    "SQLITE_READONLY": "cannot be written; mend its permissions or its file system",
-    "SQLITE_CANTOPEN": "cannot be opened; mend the path or its permissions",
-    "SQLITE_BUSY": "was locked too long by another program; try again",
-    "SQLITE_FULL": "has no room left on its disk; make some",
-}
-_NOTHING_WRITTEN = ("SQLITE_BUSY", "SQLITE_FULL")
-"""The failures of a COMMIT before its last record was in the log; SQLITE_IOERR may be its sync."""
-
 
 def safe_version(version: tuple[int, ...]) -> bool:
     """Whether this SQLite is free of the WAL-reset bug, which can corrupt a database.
@@ -67,16 +63,14 @@ def safe_version(version: tuple[int, ...]) -> bool:
 
 
 class SQLiteStorage(Storage):
-    """Codes in the SQLite file at `path`, one connection per thread."""
+    """Codes in the SQLite file at `path`: one connection to read on, and one that writes."""
 
     def __init__(self, path: str) -> None:
         # Absolute, so that a later change of directory cannot mean another file.
         self.path = Path(path).absolute()
-        self._local = threading.local()
-        self._opened: tuple[sqlite_file.Identity, ...] = ()
-        self._translated = _Translated(self.path)
-        lock = self.path.with_name(f"{self.path.name}-lock")
-        self._turns = Turns(lock, sqlite_file.BUSY_TIMEOUT, self._transaction)
+        self._connections = Connections(self.path)
+        self._translated = Translated(self.path)
+        self._reading = threading.Lock()  # While one read is under way, another would see its past.
 
     def __str__(self) -> str:
         return str(self.path)
@@ -86,29 +80,32 @@ class SQLiteStorage(Storage):
             raise StorageError(
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
-        with _files(self.path), closing(self):
+        with _files(self.path):
             with self._translated:
                 if not os.path.lexists(self.path):
                     sqlite_file.create(self.path)
                 if not os.access(self.path, os.W_OK):
-                    raise StorageError(f"{self.path}: {_REMEDIES['SQLITE_READONLY']}")
+                    raise StorageError(f"{self.path}: {REMEDIES['SQLITE_READONLY']}")
                 sqlite_file.check_header(self.path)
                 # A connection that writes would, at its end, move a -wal into a refused file.
                 mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
                 with closing(sqlite_file.connect(self.path, mode)) as database:
                     sqlite_file.check_content(database, self.path, whole=False)
-                sqlite_schema.migrate(self._database())
+                with self._connections.alone() as database:
+                    sqlite_schema.migrate(database)
             if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
                 self.path.chmod(0o600)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
-        with self._translated:
-            rows = self._database().conn.execute(_LIST, owner)
-            return [AuthorizationCode(*row) for row in rows]
+        with self._translated, self._reading:
+            rows = self._connections.get("read").conn.execute(_LIST, owner).fetchmany(PART + 1)
+        if len(rows) > PART:
+            return self._long_list(owner)
+        return [AuthorizationCode(*row) for row in rows]
 
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
-        with self._translated:
-            row = self._database().conn.execute(_GET, (*owner, code)).fetchone()
+        with self._translated, self._reading:
+            row = self._connections.get("read").conn.execute(_GET, (*owner, code)).fetchone()
         return row and AuthorizationCode(*row)
 
     def add(self, owner: Owner, codes: Sequence[tuple[str, str]]) -> None:
@@ -125,50 +122,44 @@ class SQLiteStorage(Storage):
             stored = {code for (code,) in database.execute(_EXISTING, parameters)}
             raise AlreadyExists.among(codes, stored)
 
-        self._turns.write(insert, self.on_lock_wait)
+        self._write(insert)
 
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         rows = [(*owner, code) for code in codes]
-        with self._translated:
-            self._database()  # Where there is none, no lock of it is made either.
-        return self._turns.write(
-            lambda database: int(database.conn.executemany(sqlite_schema.REMOVE, rows).rowcount),
-            self.on_lock_wait,
+        return self._write(
+            lambda database: int(database.conn.executemany(sqlite_schema.REMOVE, rows).rowcount)
         )
 
     def _try_read(self) -> None:
-        with self._translated:
-            self._check_in_place()
-            self._database().execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
+        with self._translated, self._reading:
+            self._connections.check_in_place()
+            self._connections.get("read").execute(
+                "SELECT 1 FROM authorization_codes LIMIT 1"
+            ).fetchone()
 
     def _try_write(self) -> None:
-        self._turns.write(sqlite_schema.mark, lambda _: None)
+        self._write(sqlite_schema.mark)
 
     def vacuum(self) -> None:
-        with self._translated:
-            database = self._database()
+        with self._translated, self._connections.alone() as database:
             database.execute("VACUUM")
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StorageUnavailable(f"{self.path}: is in use; the -wal is not emptied, try again")
 
     def count(self) -> int:
-        with self._translated:
+        with self._translated, self._reading:
             sql = "SELECT count(*) FROM authorization_codes"
-            return int(self._database().execute(sql).fetchone()[0])
+            return int(self._connections.get("read").execute(sql).fetchone()[0])
 
     def export(self) -> Generator[Row, None, None]:
-        with self._translated:
-            yield from self._database().execute(_EXPORT)
+        with self._translated, self._connections.alone() as database:
+            yield from database.execute(_EXPORT)
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
-        with self._translated:
-            database = self._database()
-            try:
-                yield SQLiteStaging(database, self._alone)
-            finally:
-                self.close()  # And with it what was staged.
+        with self._translated, self._connections.alone() as database:
+            yield SQLiteStaging(database, lambda keep: self._alone(database, keep))
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -182,8 +173,8 @@ class SQLiteStorage(Storage):
     def backup(self, target: Path, progress: Progress) -> None:
         if self.keeps(target):
             raise StorageError(f"{target}: is the database itself; name another file")
-        with self._translated, _files(target):
-            sqlite_backup.copy_database(self._database(), target, progress)
+        with self._translated, _files(target), self._connections.alone() as database:
+            sqlite_backup.copy_database(database, target, progress)
 
     def restore(self, backup: Path) -> None:
         with _files(self.path):
@@ -191,89 +182,50 @@ class SQLiteStorage(Storage):
             sqlite_backup.put_in_place(backup, self.path)
 
     def check(self) -> dict[str, int | str]:
-        with _files(self.path), self._translated:
+        with _files(self.path), self._translated, self._connections.alone() as database:
             sqlite_file.check_header(self.path)
-            sqlite_file.check_content(self._database(), self.path, whole=True)
-            return sqlite_backup.count(self._database())
+            sqlite_file.check_content(database, self.path, whole=True)
+            return sqlite_backup.count(database)
 
     def close(self) -> None:
-        # Without a connection the -wal and the -shm may go, and others come.
-        self._opened = self._opened[:1]
-        database = getattr(self._local, "database", None)
-        if database:
-            del self._local.database
-            database.close()
+        self._connections.close()
 
-    def _database(self) -> Database:
-        """This thread's connection, opened on its first call."""
-        database: Database | None = getattr(self._local, "database", None)
-        if database is None:
-            # Another file must not be opened: this one's -wal would be taken for its own.
-            self._check_in_place()
-            database = self._local.database = sqlite_file.connect(self.path)
-            known = self._opened
-            self._opened = known + sqlite_file.identities(self.path)[len(known) :]
-        return database
+    @cached_property
+    def _writer(self) -> Writer:
+        lock = ProcessLock(self.path.with_name(f"{self.path.name}-lock"))
+        return Writer(lock, sqlite_file.BUSY_TIMEOUT, self.threads(1), self._transaction)
 
-    def _check_in_place(self) -> None:
-        """Refuse to go on where a path has come to mean another file, or none."""
-        pairs = zip(self._opened, sqlite_file.identities(self.path), strict=False)
-        if any(opened and opened != present for opened, present in pairs):
-            raise StorageUnavailable(f"{self.path}: was moved or replaced; restart the service")
+    def _long_list(self, owner: Owner) -> Codes:
+        """All codes as of one moment, with pauses; hence no other read uses the connection."""
+        codes: Codes = []
+        with self._translated, self._connections.alone() as database:
+            rows = database.conn.execute(_LIST, owner)
+            while part := rows.fetchmany(PART):
+                codes += [AuthorizationCode(*row) for row in part]
+                pause()
+        return codes
+
+    def _write(self, operation: Callable[[Database], Result]) -> Result:
+        with self._translated, self._reading:
+            self._connections.get("read")  # Where there is no database, no lock of it is made.
+        return self._writer.write(operation, self.on_lock_wait)
 
     @contextmanager
-    def _alone(self, *, keep: bool = True) -> Iterator[Database]:
-        """A transaction in a turn of its own."""
-        with self._turns.turn() as patience, self._transaction(patience, keep=keep) as database:
+    def _alone(self, database: Database, keep: bool) -> Iterator[Database]:
+        """A transaction on a connection of its own, while other processes wait."""
+        with (
+            self._writer.turn() as patience,
+            self._connections.transaction(database, patience, keep=keep),
+        ):
             yield database
 
     @contextmanager
-    def _transaction(self, patience: float, *, keep: bool = True) -> Iterator[Database]:
-        """A transaction that holds the write lock from its start; its end commits, or undoes.
-
-        `patience` is how many seconds it waits for that lock.
-        """
+    def _transaction(self, patience: float) -> Iterator[Database]:
+        """A transaction of the writer."""
         with self._translated:
-            database = self._database()
-            self._check_in_place()
-            database.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
-            database.execute("BEGIN IMMEDIATE")
-            try:
+            database = self._connections.get("write")
+            with self._connections.transaction(database, patience):
                 yield database
-                if keep:
-                    self._commit(database)
-                else:
-                    database.rollback()
-            except BaseException:
-                database.rollback()
-                raise
-
-    def _commit(self, database: Database) -> None:
-        try:
-            database.execute("COMMIT")
-            # Only what lies in the file that the path names may be acknowledged.
-            self._check_in_place()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname in _NOTHING_WRITTEN:
-                raise
-            raise OutcomeUnknown(f"{self.path}: {error}") from error
-        except StorageUnavailable as error:
-            raise OutcomeUnknown(str(error)) from error
-
-
-class _Translated(AbstractContextManager[None]):
-    """Turns the driver's errors into the contract's. One serves all: a generator's costs a read."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        # What only a mistake of this program brings about stays what it is.
-        mistakes = sqlite3.IntegrityError, sqlite3.ProgrammingError
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, mistakes):
-            name = error.sqlite_errorname
-            remedy = next((text for key, text in _REMEDIES.items() if name.startswith(key)), "")
-            raise StorageUnavailable(f"{self._path}: {remedy or error} ({name})") from error
 
 
 @contextmanager

@@ -27,14 +27,17 @@ Identity = tuple[int, int] | None
 def connect(path: Path, mode: str = "rw") -> Database:
     """A new connection. A missing file is an error, never a new and empty database."""
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
     )
     # The cache in KiB: every thread has one, and the system caches the file for all of them.
     for pragma in (
         "synchronous = FULL",
         "fullfsync = ON",
         "secure_delete = ON",
-        "cache_size = -100",
     ):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("PRAGMA schema_version").fetchone()  # Opens the -wal and the -shm.

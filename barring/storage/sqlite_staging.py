@@ -54,9 +54,9 @@ class SQLiteStaging(Staging):
     """
 
     def __init__(
-        self, database: Database, transaction: Callable[..., AbstractContextManager[Database]]
+        self, database: Database, transaction: Callable[[bool], AbstractContextManager[Database]]
     ) -> None:
-        """`transaction` begins a write of the storage whose connection `database` is."""
+        """`transaction` begins a write on `database`, which its end commits if it is told to."""
         self._database = database
         self._transaction = transaction
         with contextlib.suppress(sqlite3.OperationalError):
@@ -91,7 +91,7 @@ class SQLiteStaging(Staging):
         keep_going: bool,
         dry_run: bool = False,
     ) -> int:
-        with self._transaction(keep=not dry_run) as database:
+        with self._transaction(not dry_run) as database:
             if existing == "fail":
                 found = False
                 for row in database.execute(_EXISTING):
@@ -104,7 +104,7 @@ class SQLiteStaging(Staging):
             return int(database.execute(_ADD + action).rowcount)
 
     def remove(self, *, dry_run: bool = False) -> int:
-        with self._transaction(keep=not dry_run) as database:
+        with self._transaction(not dry_run) as database:
             keys = database.execute(_KEYS)
             # A statement a row: one for all would gather the keys in memory first.
             return int(database.conn.executemany(sqlite_schema.REMOVE, keys).rowcount)

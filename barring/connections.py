@@ -1,0 +1,167 @@
+"""Clients' connections: how they are accepted, and read and written with limits of time."""
+
+import contextlib
+import errno
+import os
+import socket
+import time
+from typing import Any
+
+import gevent
+from gevent.server import StreamServer
+from gunicorn.http.errors import ParseException
+
+from . import logs
+from .pauses import pause
+
+IDLE = 15
+"""Seconds for which a connection may lie idle between two requests, or before the first."""
+
+HEAD = 10
+"""Seconds within which the head of a request must be complete, from its first byte."""
+
+PAUSE = 30
+"""Seconds for which a client may pause while it sends a body, or while it reads an answer."""
+
+LINGER = 10
+"""Seconds for which the rest of a refused request is read, so that its sender reads the answer."""
+
+
+FIRST_BYTE = 0.5
+"""Seconds that a worker which stops leaves to a new client for its first byte."""
+
+
+class SlowHead(ParseException):
+    """The head of a request took too long."""
+
+
+class Listener(StreamServer):
+    """Accepts the connections of one listening socket."""
+
+    max_accept = 4  # At a time: the other workers are to have their share.
+
+    def do_read(self) -> Any:
+        """Accept a connection; where the process may open no more files, let it wait."""
+        try:
+            return super().do_read()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        logs.emit("warning", message="no more files may be open; new connections wait")
+        self.stop_accepting()
+        gevent.spawn_later(0.1, lambda: self.started and self.start_accepting())
+        return None
+
+    def close(self) -> None:
+        """Accept what waits, which the kernel would cut off, and listen no more."""
+        while waiting := self.do_read():
+            self.do_handle(*waiting)
+        super().close()
+
+
+class Connection:
+    """A socket that ends what takes a client too long. The rest it leaves to the socket."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._loop = gevent.get_hub().loop
+        self._accepted = time.monotonic()
+        self._request: Any = None
+        self._head_until = 0.0
+        self._head = b""
+        self._answer_begun = self._lingers = False
+
+    def recv(self, size: int) -> bytes:
+        """What the client sends next; nothing where it has closed, or lay idle too long.
+
+        Raises SlowHead, or TimeoutError for a body that pauses too long.
+        """
+        if self._request:
+            return self._receive(size, PAUSE)
+        if self._head_until:
+            try:
+                return self._receive(size, max(0.001, self._head_until - time.monotonic()))
+            except TimeoutError:
+                raise SlowHead from None
+        turn = self._loop.now()
+        try:
+            data = self._receive(size, IDLE)
+        except TimeoutError:
+            return b""
+        if self._loop.now() == turn:
+            pause()  # It did not have to wait: let those go first who did.
+        self._head_until = time.monotonic() + HEAD
+        return data
+
+    def _receive(self, size: int, seconds: float) -> bytes:
+        self._sock.settimeout(seconds)
+        data: bytes = self._sock.recv(size)
+        return data
+
+    def sendall(self, data: bytes) -> None:
+        """Send a part of an answer; its head with what follows, which spares a packet.
+
+        A client that reads nothing for too long counts as gone.
+        """
+        if self._request and not self._answer_begun:
+            self._answer_begun, self._head = True, data
+            return
+        rest: bytes | memoryview = self._head + data
+        self._head = b""
+        self._sock.settimeout(PAUSE)
+        try:
+            while (sent := self._sock.send(rest)) < len(rest):
+                rest = memoryview(rest)[sent:]
+        except TimeoutError as error:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+
+    def begin(self, request: Any) -> None:
+        """From here on what comes is the body of this request, and what goes its answer."""
+        self._request, self._accepted, self._answer_begun = request, 0.0, False
+
+    def end(self) -> None:
+        """From here on what comes is the next request."""
+        if self._head:
+            self.sendall(b"")
+        if self._lingers:
+            self.linger()
+        self._request, self._head_until = None, 0.0
+
+    def close_after_answer(self) -> None:
+        """Have the answer to the present request end the connection."""
+        self._request.force_close()
+        self._lingers = True
+
+    def linger(self) -> None:
+        """End the connection, and read on: a reset would take the answer from its reader."""
+        until = time.monotonic() + LINGER
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
+            while (left := until - time.monotonic()) > 0 and self._receive(65536, left):
+                pause()  # While it finds something to read, others would not run.
+
+    def hang_up(self) -> None:
+        """End the wait for a request. One that has arrived by now is read all the same."""
+        waits = not self._request and not self._head_until
+        if waits and time.monotonic() > self._accepted + FIRST_BYTE:
+            # TLS must not end for it, as the socket's own method would have it.
+            descriptor = os.dup(self._sock.fileno())
+            with contextlib.suppress(OSError), socket.socket(fileno=descriptor) as twin:
+                twin.shutdown(socket.SHUT_RD)
+
+    def send(self, data: bytes) -> None:
+        """Send what is no part of an answer: that a client may go on with its body."""
+        self._sock.settimeout(PAUSE)
+        self._sock.sendall(data)
+
+    def setblocking(self, flag: bool) -> None:
+        """Nothing: each call has its own limit of time."""
+
+    def shutdown(self, how: int) -> None:
+        """End one or both directions, and send nothing of an answer that was begun."""
+        self._head = b""
+        self._sock.shutdown(how)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._sock.close()

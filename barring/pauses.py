@@ -1,0 +1,26 @@
+"""Pauses in long work, so that it does not hold up the other requests of its process."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+PART = 1000
+"""Items of a long list that are worked on without a pause: about a millisecond's work."""
+
+MOMENT = 1e-9
+"""Seconds. With none, gevent would first go on with all that needs no look for new events."""
+
+
+def pause() -> None:
+    """Let others run; where the standard library is patched, other greenlets."""
+    time.sleep(MOMENT)
+
+
+def in_parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """The items in parts, with a pause before each but the first."""
+    for start in range(0, len(items), PART):
+        if start:
+            pause()
+        yield items[start : start + PART]
