@@ -32,7 +32,7 @@ class OrjsonProvider(JSONProvider):
 
     def response(self, *args: Any, **kwargs: Any) -> flask.Response:
         """An answer with the one value, or the named ones, as JSON."""
-        body = orjson.dumps(self._prepare_response_obj(args, kwargs), option=self.options)
+        body = orjson.dumps(args[0] if args else kwargs, option=self.options)
         return Response(body, content_type="application/json")
 
     def dumps(self, obj: Any, *, indent: int | None = None, **_: Any) -> str:

@@ -27,8 +27,11 @@ LINGER = 10
 """Seconds for which the rest of a refused request is read, so that its sender reads the answer."""
 
 
-FIRST_BYTE = 0.5
-"""Seconds that a worker which stops leaves to a new client for its first byte."""
+QUIET = 0.5
+"""Seconds that a connection must have lain idle before a worker which stops closes it.
+
+On others a request may be on its way; its answer closes them.
+"""
 
 
 class SlowHead(ParseException):
@@ -65,7 +68,7 @@ class Connection:
     def __init__(self, sock: Any) -> None:
         self._sock = sock
         self._loop = gevent.get_hub().loop
-        self._accepted = time.monotonic()
+        self._idle_since = time.monotonic()
         self._request: Any = None
         self._head_until = 0.0
         self._head = b""
@@ -117,7 +120,7 @@ class Connection:
 
     def begin(self, request: Any) -> None:
         """From here on what comes is the body of this request, and what goes its answer."""
-        self._request, self._accepted, self._answer_begun = request, 0.0, False
+        self._request, self._answer_begun = request, False
 
     def end(self) -> None:
         """From here on what comes is the next request."""
@@ -125,7 +128,7 @@ class Connection:
             self.sendall(b"")
         if self._lingers:
             self.linger()
-        self._request, self._head_until = None, 0.0
+        self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
 
     def close_after_answer(self) -> None:
         """Have the answer to the present request end the connection."""
@@ -143,7 +146,7 @@ class Connection:
     def hang_up(self) -> None:
         """End the wait for a request. One that has arrived by now is read all the same."""
         waits = not self._request and not self._head_until
-        if waits and time.monotonic() > self._accepted + FIRST_BYTE:
+        if waits and time.monotonic() > self._idle_since + QUIET:
             # TLS must not end for it, as the socket's own method would have it.
             descriptor = os.dup(self._sock.fileno())
             with contextlib.suppress(OSError), socket.socket(fileno=descriptor) as twin:

@@ -4,6 +4,7 @@ import os
 import signal
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from gunicorn.sock import ssl_context
@@ -21,7 +22,9 @@ class Worker(GeventWorker):
 
     def server_class(self, listener: Any, spawn: Any, **_: Any) -> Listener:
         """What accepts connections. gunicorn calls it as it would a class."""
-        return Listener(listener, partial(self.handle, listener), spawn=spawn)
+        name = listener.getsockname()  # gunicorn asks at each connection, also once it is closed.
+        named = SimpleNamespace(getsockname=lambda: name)
+        return Listener(listener, partial(self.handle, named), spawn=spawn)
 
     def run(self) -> None:
         """Serve until this worker is to stop, and then until the last request is answered."""

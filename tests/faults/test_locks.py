@@ -17,14 +17,14 @@ from .history import History
 from .operations import Kind, Operation, Outcome
 
 SLOW = """
-import time
-from barring.storage.sqlite import SQLiteStorage
+from gevent.monkey import get_original
+from barring.storage.sqlite_connections import Connections
 
-def slowly(storage, database, commit=SQLiteStorage._commit):
-    time.sleep(0.01)
-    commit(storage, database)
+def slowly(connections, database, commit=Connections._commit):
+    get_original("time", "sleep")(0.01)
+    commit(connections, database)
 
-SQLiteStorage._commit = slowly
+Connections._commit = slowly
 from wsgi import app
 """
 """The service with a disk that takes 10 ms to sync a commit."""

@@ -5,7 +5,6 @@ instead is counted apart: a connection that was closed while it lay idle, which 
 before it sends anything, and a service that is not there, which nothing was sent to.
 """
 
-import os
 import select
 import signal
 import time
@@ -13,7 +12,7 @@ from collections import Counter
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from tests.service import END_USER, codes_path, running
+from tests.service import END_USER, codes_path
 from tests.waiting import await_that
 
 from .checker import Report
@@ -109,16 +108,16 @@ def test_idle_connection_is_closed_between_requests(tmp_path: Path) -> None:
     """
     outcomes: Counter[str] = Counter()
     with Server(tmp_path) as server:
-        clients = [HTTPConnection("127.0.0.1", server.service.port, 20) for _ in range(100)]
+        clients = [HTTPConnection("127.0.0.1", server.service.port, 20) for _ in range(300)]
         for client in clients:
             client.request("GET", codes_path(), headers=END_USER)
             assert outcome(client) == "answered"
         signalled = time.monotonic()
         server.service.process.send_signal(signal.SIGHUP)
-        # gunicorn closes what lies idle two seconds after it was told to stop.
+        # A worker closes what lies idle within two seconds after it was told to stop.
         asked = []
         for place, client in enumerate(clients):
-            time.sleep(max(0, signalled + 1.8 + 0.004 * place - time.monotonic()))
+            time.sleep(max(0, signalled + 0.008 * place - time.monotonic()))
             if select.select([client.sock], [], [], 0)[0]:
                 outcomes["closed before it was used"] += 1
             else:
@@ -130,6 +129,7 @@ def test_idle_connection_is_closed_between_requests(tmp_path: Path) -> None:
     print(f"\nidle connections at a rolling restart: {dict(outcomes)}")
     assert outcomes["broken"] <= 2
     assert outcomes["answered"] > 0
+    assert outcomes["closed before it was used"] > 0
 
 
 def outcome(client: HTTPConnection) -> str:
@@ -140,39 +140,3 @@ def outcome(client: HTTPConnection) -> str:
     except (ConnectionError, HTTPException):
         return "broken"
     return "answered" if answer.status == 200 else "broken"
-
-
-def test_threads_that_outlive_their_worker_leave_the_database_alone(tmp_path: Path) -> None:
-    """Slow clients outlast a worker's time to stop, and write when its main loop has ended.
-
-    What a thread tells that loop must not go into the file that has its pipe's number by then.
-    """
-    head = (
-        f"POST {codes_path()} HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n"
-        "Content-Type: application/json\r\nContent-Length: 13\r\n\r\n"
-    ).encode()
-    options = ["--graceful-timeout", "1"]
-    with running(tmp_path, *options, BARRING_WORKERS="1", BARRING_THREADS="12") as service:
-        with service.client() as client:
-            assert client.post(codes_path(), json={"code": "00"}).status_code == 201
-        worker = service.await_log(r"Booting worker with pid: (\d+)")[1]
-        slow = [service.connect() for _ in range(6)]
-        for connection in slow:
-            connection.sendall(head[:40])
-        time.sleep(0.3)
-        service.process.send_signal(signal.SIGHUP)
-        service.await_log("Worker exiting")
-        for number, connection in enumerate(slow[1:]):  # The first keeps the worker's process.
-            connection.sendall(head[40:] + b'{"code":"1%d"}' % number)
-            assert connection.recv(4096).startswith(b"HTTP/1.1 201 ")
-        time.sleep(2.5)  # For two seconds they wait for the clients to close.
-        # SQLite never moves the position of a file; who writes at it is another.
-        process = Path(f"/proc/{worker}")
-        kept = [file for file in (process / "fd").iterdir() if "codes" in os.readlink(file)]
-        positions = [(process / "fdinfo" / file.name).read_text().split()[1] for file in kept]
-        assert positions
-        assert {*positions} == {"0"}
-        for connection in slow:
-            connection.close()
-        with service.client() as client:
-            assert len(client.get(codes_path()).json()["authCodes"]) == len(slow)
