@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 import time
 from typing import Any
 
@@ -67,6 +68,7 @@ class Connection:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
+        self._tls = isinstance(sock, ssl.SSLSocket)
         self._loop = gevent.get_hub().loop
         self._idle_since = time.monotonic()
         self._request: Any = None
@@ -97,6 +99,10 @@ class Connection:
         return data
 
     def _receive(self, size: int, seconds: float) -> bytes:
+        if self._tls:
+            # A socket's own time begins anew with every piece of a record, or of a handshake.
+            with gevent.Timeout(seconds, TimeoutError):
+                return bytes(self._sock.recv(size))
         self._sock.settimeout(seconds)
         data: bytes = self._sock.recv(size)
         return data

@@ -202,6 +202,7 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "certfile": settings.tls_cert_file or None,
         "keyfile": settings.tls_key_file or None,
         "logger_class": f"{Log.__module__}.{Log.__name__}",
+        "sendfile": False,  # It takes a bare socket, and knows no limit of time.
         "pre_request": _log_no_path,
         "umask": 0o177,  # Of a Unix socket, which is its owner's alone.
         "control_socket_disable": True,

@@ -97,8 +97,7 @@ class Settings:
         known = {variable(field) for field in cls.__dataclass_fields__}
         for name in sorted(environ):
             if name.startswith("BARRING_") and name not in known:
-                reason = _REMOVED.get(name, "there is no such setting")
-                logs.emit("warning", message=f"{name}: {reason}; it is ignored")
+                _warn_of(name)
         return settings
 
     def in_the_clear(self) -> bool:
@@ -119,6 +118,13 @@ class Settings:
         if len(secrets) > 2:
             raise SettingsError("BARRING_GATEWAY_SECRET: at most two are accepted at once")
         return secrets
+
+
+@lru_cache
+def _warn_of(name: str) -> None:
+    """Say once in this process that a variable is no setting."""
+    reason = _REMOVED.get(name, "there is no such setting")
+    logs.emit("warning", message=f"{name}: {reason}; it is ignored")
 
 
 def variable(field: str) -> str:
@@ -209,7 +215,7 @@ _RULES: dict[str, Any] = {
     "auth": validate.OneOf(["local", "gateway", "jwt"]),
     "jwt_algorithm": validate.OneOf(JWT_ALGORITHMS),
     "code_pattern": _regular_expression,
-    "max_body_bytes": validate.Range(min=1024),
+    "max_body_bytes": validate.Range(min=1024, max=256 * 1024 * 1024),
 }
 """The settings that not every value of their type will do for."""
 

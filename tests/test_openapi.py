@@ -59,8 +59,8 @@ def test_operations_have_names_and_words(operations: dict[str, dict[str, Any]]) 
     ("operation", "statuses"),
     [
         ("listAuthorizationCodes", "200 400 401 403 404 500 503"),
-        ("createAuthorizationCodes", "201 400 401 403 404 413 415 500 503"),
-        ("deleteAuthorizationCodes", "200 400 401 403 404 413 415 500 503"),
+        ("createAuthorizationCodes", "201 400 401 403 404 408 413 415 500 503"),
+        ("deleteAuthorizationCodes", "200 400 401 403 404 408 413 415 500 503"),
         ("getAuthorizationCode", "200 400 401 403 404 500 503"),
         ("deleteAuthorizationCode", "200 400 401 403 404 500 503"),
     ],

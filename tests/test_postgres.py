@@ -36,13 +36,13 @@ class TestContract(StorageContract):
 
     def open(self) -> Storage:
         """A storage object on this test's database."""
-        return open_storage(self.url, 16)
+        return open_storage(self.url)
 
 
 @pytest.fixture
 def storage(postgres: str) -> Storage:
     """A prepared storage."""
-    storage = open_storage(postgres, 16)
+    storage = open_storage(postgres)
     storage.prepare()
     return storage
 
@@ -175,7 +175,7 @@ def test_server_that_takes_no_writes_is_not_ready(storage: Storage, postgres: st
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
     with pytest.raises(StorageUnavailable):
-        open_storage(postgres, 1).check_ready()
+        open_storage(postgres).check_ready()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_options_of_the_url_are_kept_beside_the_times(postgres: str) -> None:
     """A schema that the URL chooses is where the tables are; the times that requests have stay."""
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("CREATE SCHEMA own")
-        chosen = open_storage(f"{postgres}?options=-csearch_path%3Down", 1)
+        chosen = open_storage(f"{postgres}?options=-csearch_path%3Down")
         chosen.prepare()
         chosen.add(OWNER, [("01", "")])
         assert connection.execute("SELECT code FROM own.authorization_codes").fetchall() == [
@@ -312,7 +312,7 @@ def test_pgbouncer_in_transaction_mode(server: str, postgres: str) -> None:
         name = postgres.rpartition("/")[2]
         with psycopg.connect(postgres, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '4s'")  # type: ignore[call-overload]
-        storage = open_storage(f"{way}/{name}", 16)
+        storage = open_storage(f"{way}/{name}")
         storage.prepare()
 
         def write_and_read(number: int) -> AuthorizationCode | None:

@@ -67,7 +67,7 @@ def test_clients_that_do_not_close_hold_up_nobody(service: Service) -> None:
 
 
 def test_many_silent_clients_hold_up_nobody(service: Service) -> None:
-    """While 600 connections say nothing, more than there are threads, honest ones are answered."""
+    """While 600 connections say nothing, honest ones are answered."""
     held = [service.connect() for _ in range(600)]
     try:
         with service.client() as client:
@@ -82,7 +82,7 @@ def test_many_silent_clients_hold_up_nobody(service: Service) -> None:
 def test_files_that_run_out_kill_no_worker(tmp_path: Path) -> None:
     """With few open files allowed and more connections than that, the workers live on."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with running(tmp_path, BARRING_THREADS="8", BARRING_WORKERS="1") as service:
+    with running(tmp_path, BARRING_WORKERS="1") as service:
         pids = re.findall(r"Booting worker with pid: (\d+)", service.log_file.read_text())
         for pid in pids:
             resource.prlimit(int(pid), resource.RLIMIT_NOFILE, (64, 64))

@@ -5,9 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from barring.domain import AuthorizationCode, Owner
+from barring.pauses import PART, pause
 
 from .threads import DaemonThread, Threads
 
@@ -216,3 +217,13 @@ class Storage(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connections that are kept open, when no other thread uses them any more."""
+
+
+def read_codes(cursor: Any) -> list[AuthorizationCode]:
+    """The codes of a driver's cursor, with a pause after each part of a long list."""
+    codes: list[AuthorizationCode] = []
+    while rows := cursor.fetchmany(PART):
+        if codes:
+            pause()
+        codes += [AuthorizationCode(*row) for row in rows]
+    return codes

@@ -24,6 +24,7 @@ from .base import (
     Storage,
     StorageError,
     StorageUnavailable,
+    read_codes,
 )
 from .postgres_errors import UNDONE, translated
 from .postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS, CONNECTIONS, Connection
@@ -97,7 +98,7 @@ class PostgresStorage(Storage):
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._connection() as connection:
-            return [AuthorizationCode(*row) for row in connection.execute(_LIST, owner)]
+            return read_codes(connection.execute(_LIST, owner))
 
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
         if "\0" in code:

@@ -13,7 +13,7 @@ import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring.domain import AuthorizationCode, Owner
-from barring.pauses import PART, pause
+from barring.pauses import PART
 
 from . import sqlite_backup, sqlite_file, sqlite_schema
 from .base import (
@@ -24,6 +24,7 @@ from .base import (
     Storage,
     StorageError,
     StorageUnavailable,
+    read_codes,
 )
 from .sqlite_connections import REMEDIES, Connections, Translated
 from .sqlite_lock import ProcessLock
@@ -138,7 +139,7 @@ class SQLiteStorage(Storage):
             ).fetchone()
 
     def _try_write(self) -> None:
-        self._write(sqlite_schema.mark)
+        self._writer.write(sqlite_schema.mark, lambda _: None)
 
     def vacuum(self) -> None:
         with self._translated, self._connections.alone() as database:
@@ -197,13 +198,8 @@ class SQLiteStorage(Storage):
 
     def _long_list(self, owner: Owner) -> Codes:
         """All codes as of one moment, with pauses; hence no other read uses the connection."""
-        codes: Codes = []
         with self._translated, self._connections.alone() as database:
-            rows = database.conn.execute(_LIST, owner)
-            while part := rows.fetchmany(PART):
-                codes += [AuthorizationCode(*row) for row in part]
-                pause()
-        return codes
+            return read_codes(database.conn.execute(_LIST, owner))
 
     def _write(self, operation: Callable[[Database], Result]) -> Result:
         with self._translated, self._reading:

@@ -50,6 +50,9 @@ class Connections:
         database = self._open.get(use)
         if database is None:
             database = self._open[use] = self._connect()
+            if use == "write":
+                # What does not fit is written early: a full disk refuses a list before its commit.
+                database.execute("PRAGMA cache_size = -100")
         return database
 
     def _connect(self) -> Database:

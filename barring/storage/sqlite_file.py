@@ -33,12 +33,7 @@ def connect(path: Path, mode: str = "rw") -> Database:
         isolation_level=None,
         check_same_thread=False,
     )
-    # The cache in KiB: every thread has one, and the system caches the file for all of them.
-    for pragma in (
-        "synchronous = FULL",
-        "fullfsync = ON",
-        "secure_delete = ON",
-    ):
+    for pragma in ("synchronous = FULL", "fullfsync = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("PRAGMA schema_version").fetchone()  # Opens the -wal and the -shm.
     return Database(connection, execute_plugins=False)
