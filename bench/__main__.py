@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import load, parts, report
+from .plan import Plan
 from .servers import Seeds
 
 
@@ -25,13 +26,15 @@ from .servers import Seeds
 )
 def main(rounds: int, seconds: int, stored: int, large: int, chosen: tuple[str, ...]) -> None:
     """Run the parts, print every line, and write the report where all of them were run."""
-    load.require_tools()
+    names = chosen or tuple(parts.PARTS)
+    special = [tool for name in names for tool in parts.TOOLS_OF.get(name, {}).items()]
+    load.require_tools(parts.TOOLS | dict(special))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="barring-bench-")))
         logs = Path(tempfile.mkdtemp(prefix="barring-bench-logs-"))
-        plan = parts.Plan(Seeds(folder), logs, _shim(folder), rounds, seconds, stored, large)
+        plan = Plan(folder, Seeds(folder), logs, _shim(folder), rounds, seconds, stored, large)
         results = report.Results()
-        for name in chosen or parts.PARTS:
+        for name in names:
             click.echo(f"{name}: ", err=True)
             parts.PARTS[name](plan, results)
     click.echo(results.markdown())

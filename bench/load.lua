@@ -46,6 +46,10 @@ local workloads = {
     local body = ('{"code":"%s","description":"Desk %d"}'):format(fresh(), sent)
     return wrk.format("POST", path(math.random(0, users - 1)), JSON, body)
   end,
+  -- The user after the last, who has none of the codes that are there from the start.
+  long = function()
+    return wrk.format("GET", path(users), ROLE)
+  end,
   post100 = post_list(list(100)),
   post10000 = post_list(list(10000)),
   delete = function()

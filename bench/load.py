@@ -3,6 +3,9 @@
 import json
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +22,8 @@ class Workload(NamedTuple):
     connections: int = 16
     patience: int = 1
     """How many times as long as the others it runs."""
+    pause: int = 0
+    """Milliseconds for which each connection waits before a request, on the average."""
 
     @property
     def reads(self) -> bool:
@@ -35,10 +40,16 @@ LIST = Workload("GET a list of 10", "list")
 POST = Workload("POST one", "post")
 POST_100 = Workload("POST a list of 100", "post100")
 POST_10000 = Workload("POST a list of 10,000, 4 connections", "post10000", 4, 3)
+LISTS_4 = Workload("POST a list of 10,000, 4 clients, all the time", "post10000", 4)
+LONG_2 = Workload("GET a list of 200,000, 2 clients, all the time", "long", 2)
 MIX = Workload("90 % GET one, 10 % POST one", "mix")
 GET_64 = Workload("GET one, 64 connections", "get", 64)
 POST_64 = Workload("POST one, 64 connections", "post", 64)
 DELETE = Workload("DELETE one", "delete")
+RATES = (
+    Workload("GET one, 1,000 a second", "get", 64, pause=64),
+    Workload("GET one, 2,000 a second", "get", 64, pause=32),
+)
 
 ALL = (GET, LIST, POST, POST_100, POST_10000, MIX, GET_64, POST_64, DELETE)
 """DELETE comes last: it takes away what the others read."""
@@ -47,42 +58,75 @@ ALL = (GET, LIST, POST, POST_100, POST_10000, MIX, GET_64, POST_64, DELETE)
 class Run(NamedTuple):
     """Requests a second, and milliseconds within which half, and 99 in 100, were answered.
 
-    `part` is what the busier of the workers did of it, by the processor.
+    `part` is what the busier of the workers did of it, by the processor, and `spent` what all of
+    them took of it for a request, in microseconds.
     """
 
     rate: float
     p50: float
     p99: float
     part: float
+    spent: float
 
 
-def run(server: Server, workload: Workload, stored: int, seconds: int, seed: int) -> Run:
+def run(
+    server: Server,
+    workload: Workload,
+    stored: int,
+    seconds: int,
+    seed: int,
+    *,
+    alone: bool = True,
+) -> Run:
     """Put a workload on a server. An answer that is no success ends the benchmark.
 
-    `seed` is another for every run on one database.
+    `seed` is another for every run on one database. A server that has more to do than this, and so
+    is not `alone` with it, never settles.
     """
-    command = [
-        *("wrk", "--threads", "1", "--connections", str(workload.connections)),
-        *(
-            "--duration",
-            f"{seconds * workload.patience}s",
-            "--timeout",
-            "60s",
-            "--script",
-            str(SCRIPT),
-        ),
-        *(f"http://127.0.0.1:{server.port}", "--", workload.kind, str(stored), str(seed)),
-    ]
+    command = _wrk(server, workload, stored, seconds * workload.patience, seed)
     server.warm()
     before = server.work()
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    server.settle()
+    if alone:
+        server.settle()
     work = [used - before.get(worker, 0.0) for worker, used in server.work().items()]
-    told = json.loads(output.splitlines()[-1])
+    told = _told(server, workload, output)
+    rate = told["requests"] / told["seconds"]
+    spent = sum(work) / told["requests"] * 1e6
+    return Run(rate, told["p50"], told["p99"], max(work) / sum(work), spent)
+
+
+@contextmanager
+def beside(
+    server: Server, workload: Workload, stored: int, seconds: int, seed: int
+) -> Iterator[None]:
+    """Have a server do a workload for so many seconds, and measure another meanwhile."""
+    command = _wrk(server, workload, stored, seconds, seed)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        time.sleep(1)
+        yield
+        if process.poll() is not None:
+            raise SystemExit(f"bench: {workload.title}: over before what was measured beside it")
+        output, _ = process.communicate()
+    _told(server, workload, output)
+    server.settle()
+
+
+def _wrk(server: Server, workload: Workload, stored: int, seconds: int, seed: int) -> list[str]:
+    return [
+        *("wrk", "--threads", "1", "--connections", str(workload.connections)),
+        *("--duration", f"{seconds}s", "--timeout", "60s", "--script", str(SCRIPT)),
+        *(f"http://127.0.0.1:{server.port}", "--"),
+        *(workload.kind, str(stored), str(seed), str(workload.pause)),
+    ]
+
+
+def _told(server: Server, workload: Workload, output: str) -> dict[str, float]:
+    """What load.lua writes at its end, of requests none of which failed."""
+    told: dict[str, float] = json.loads(output.splitlines()[-1])
     if told["status"] or told["socket"] or not told["requests"]:
         raise SystemExit(f"bench: {server.subject.name}, {workload.title}: {output}")
-    rate = told["requests"] / told["seconds"]
-    return Run(rate, told["p50"], told["p99"], max(work) / sum(work))
+    return told
 
 
 def run_evenly(server: Server, workload: Workload, stored: int, seconds: int, seed: int) -> Run:
@@ -127,8 +171,11 @@ def check(server: Server) -> None:
             raise SystemExit(f"bench: {server.subject.name}: {method} {path}: {got} {answer!r}")
 
 
-def require_tools() -> None:
-    """Say what is missing before anything long begins."""
-    missing = [tool for tool in ("wrk", "cc") if not shutil.which(tool)]
+def require_tools(tools: dict[str, str]) -> None:
+    """Say what is missing, by Debian's packages, before anything long begins."""
+    missing = {tool: package for tool, package in tools.items() if not shutil.which(tool)}
     if missing:
-        raise SystemExit(f"bench: {' and '.join(missing)} missing; on Debian: apt install wrk gcc")
+        packages = " ".join(missing.values())
+        raise SystemExit(
+            f"bench: {' and '.join(missing)} missing; on Debian: apt install {packages}"
+        )

@@ -25,11 +25,20 @@ PEERS = Path(__file__).with_name("peers")
 PATIENCE = 60.0
 """Seconds that a server may take to its first answer."""
 
-USER = "/api/v1/tenants/t0/groups/g0/users/u0/services/outgoing_call_barring/codes/"
+PATH = "/api/v1/tenants/{}/groups/{}/users/{}/services/outgoing_call_barring/codes/"
 CALLER = {"X-Role": "Group Admin"}
 
 _GUNICORN = [str(PREFIX / "gunicorn"), "--bind", "127.0.0.1:{port}"]
 _THREADED = [*_GUNICORN, "--workers", "2", "--threads", "8"]
+_GREEN = [*_GUNICORN, "--workers", "2", "--worker-class", "gevent"]
+
+
+def owner(user: int) -> tuple[str, str, str]:
+    """The tenant, the group and the user that load.lua means by a number."""
+    return f"t{user // 1000}", f"g{user // 100 % 10}", f"u{user % 100}"
+
+
+USER = PATH.format(*owner(0))
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,10 @@ _PEERS_TABLE = """
 WSGI = Subject("bare WSGI", [*_THREADED, "bare_wsgi:app"], reads_only=True)
 FLASK = Subject("bare Flask", [*_THREADED, "bare_flask:app"], reads_only=True)
 FALCON = Subject("Falcon + sqlite3", [*_THREADED, "falcon_sqlite:app"], _DATABASE)
+FLASK_ON_GEVENT = replace(FLASK, name="bare Flask, gevent", command=[*_GREEN, "bare_flask:app"])
+FALCON_ON_GEVENT = replace(
+    FALCON, name="Falcon + sqlite3, gevent", command=[*_GREEN, "falcon_sqlite:app"]
+)
 FASTAPI = Subject(
     "FastAPI + SQLAlchemy",
     [
@@ -72,8 +85,6 @@ FASTAPI = Subject(
     _DATABASE,
 )
 NAIVE = Subject("this stack, naively", [*_THREADED, "naive:app"], _DATABASE)
-
-
 ON_POSTGRES = replace(OURS, name="this service, PostgreSQL")
 FASTAPI_ON_POSTGRES = replace(FASTAPI, name="FastAPI + SQLAlchemy, PostgreSQL")
 
@@ -129,9 +140,7 @@ class PostgresSeeds:
 def rows(stored: int) -> Iterator[tuple[str, str, str, str, str]]:
     """The codes that are there before a measurement, as load.lua counts on them."""
     for code in range(stored):
-        user = code // 10
-        owner = f"t{user // 1000}", f"g{user // 100 % 10}", f"u{user % 100}"
-        yield *owner, f"{code:08}", f"Desk {code}"
+        yield *owner(code // 10), f"{code:08}", f"Desk {code}"
 
 
 def _fill_ours(url: str, stored: int) -> None:
@@ -197,6 +206,10 @@ class Server:
     def work(self) -> dict[int, float]:
         """Seconds of processor that each worker has used."""
         return {p.pid: sum(p.cpu_times()[:2]) for p in self.process.children(recursive=True)}
+
+    def files(self) -> int:
+        """How many files its workers have open, connections among them."""
+        return sum(p.num_fds() for p in self.process.children(recursive=True))
 
     def settle(self) -> None:
         """Wait until what a run has left unanswered is done, and would disturb no other run."""

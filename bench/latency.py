@@ -1,0 +1,125 @@
+"""How long requests wait: at fixed rates, beside long requests, and beside slow clients."""
+
+import contextlib
+import resource
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import orjson
+
+from . import load
+from .load import LISTS_4, LONG_2, RATES, Workload
+from .plan import Plan, keep, measure, turned
+from .report import Results
+from .servers import CALLER, FLASK, OURS, PATH, USER, Server, call, owner
+
+SLOW = {
+    "3,000 slow heads": (3000, ["-H", "-i", "5"], USER),
+    "3,000 slow bodies": (3000, ["-B", "-i", "5", "-s", "8192", "-t", "POST"], USER),
+    "500 slow readers of 1.7 MB": (
+        500,
+        ["-X", "-w", "10", "-y", "20", "-n", "5", "-z", "32", "-k", "1"],
+        "/docs/swagger-ui-bundle.js",
+    ),
+}
+"""Of slow clients: how many, how slowhttptest plays them, and what they ask for."""
+
+FILES = 8000
+"""That a process must be allowed to open, to be all of them or to serve them."""
+
+
+def rates(plan: Plan, results: Results) -> None:
+    """So many requests a second, however many more a server could answer."""
+    for turn in range(plan.rounds):
+        with ExitStack() as stack:
+            servers = [plan.start(stack, subject, plan.stored) for subject in (OURS, FLASK)]
+            for number, workload in enumerate(RATES):
+                for server in turned(servers, turn):
+                    measure(plan, results, server, workload, plan.stored, number)
+
+
+def long_requests(plan: Plan, results: Results) -> None:
+    """A GET of one code beside long lists that are written, and beside one that is read."""
+    beside = {
+        LISTS_4: _paced("GET one, beside lists of 10,000 written", 2),
+        LONG_2: _paced("GET one, beside a list of 200,000 read", 2),
+    }
+    for turn in range(plan.rounds):
+        with ExitStack() as stack:
+            server = plan.start(stack, OURS, plan.stored)
+            _store_long_list(server, plan.stored)
+            for busy, workload in turned(list(beside.items()), turn):
+                seconds = plan.seconds * workload.patience + 4
+                with load.beside(server, busy, plan.stored, seconds, 1):
+                    _measure_beside(plan, results, server, workload)
+    for workload in beside.values():
+        results.at_most(f"{workload.title}: p99, ms", results.p99(workload, OURS), 60)
+
+
+def slow_clients(plan: Plan, results: Results) -> None:
+    """A GET of one code beside very many clients who take their time."""
+    _allow_files()
+    beside = {kind: _paced(f"GET one, beside {kind}", 1) for kind in SLOW}
+    for turn in range(plan.rounds):
+        with ExitStack() as stack:
+            server = plan.start(stack, OURS, plan.stored)
+            for kind, workload in turned(list(beside.items()), turn):
+                with _slow(server, kind):
+                    _measure_beside(plan, results, server, workload)
+    for workload in beside.values():
+        results.at_most(f"{workload.title}: p99, ms", results.p99(workload, OURS), 50)
+
+
+def _paced(title: str, patience: int) -> Workload:
+    return Workload(title, "get", 4, patience, 20)
+
+
+def _measure_beside(plan: Plan, results: Results, server: Server, workload: Workload) -> None:
+    run = load.run(server, workload, plan.stored, plan.seconds, 0, alone=False)
+    keep(results, server, workload, run)
+
+
+def _store_long_list(server: Server, stored: int) -> None:
+    """Give 200,000 codes to the user of whom load.lua reads them."""
+    path = PATH.format(*owner(stored // 10))
+    for part in range(20):
+        items = [{"code": f"{part:02}-{n:05}", "description": f"Desk {n}"} for n in range(10_000)]
+        status, answer = call(server.port, "POST", path, orjson.dumps({"authCodes": items}))
+        if status != 201:
+            raise SystemExit(f"bench: a part of the long list: {status} {answer[:200]!r}")
+
+
+def _allow_files() -> None:
+    """Let this process, and those that it starts, open as many files as the system lets them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        raise SystemExit(f"bench: a process may open {hard} files; set ulimit -n {FILES}")
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def _slow(server: Server, kind: str) -> Iterator[None]:
+    """Slow clients, from when nearly all of them are connected."""
+    clients, how, path = SLOW[kind]
+    # slowhttptest sends no header of choice; its Accept can hold a second line.
+    accept = "\r\n".join(["*/*", *(f"{name}: {value}" for name, value in CALLER.items())])
+    command = ["slowhttptest", "-c", str(clients), "-r", "1000", "-l", "60", *how]
+    command += ["-m", accept, "-f", "application/json"]
+    idle = server.files()
+    enough = idle + clients * 0.9
+    with subprocess.Popen(
+        [*command, "-u", f"http://127.0.0.1:{server.port}{path}"], stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            until = time.monotonic() + 10
+            while server.files() < enough and time.monotonic() < until:
+                time.sleep(0.05)
+            yield
+            if (held := server.files()) < enough:
+                raise SystemExit(f"bench: {kind}: of {clients} only {held - idle} were held")
+        finally:
+            process.terminate()
+    server.settle()
