@@ -1,6 +1,5 @@
 """How long requests wait: at fixed rates, beside long requests, and beside slow clients."""
 
-import contextlib
 import resource
 import subprocess
 import time
@@ -26,9 +25,11 @@ SLOW = {
 }
 """Of slow clients: how many, how slowhttptest plays them, and what they ask for."""
 
+ARRIVAL = 20
+"""Seconds that they may take to be connected. Of a head's ten, some are to be left then."""
+
 SLOW_SECONDS = 4
-"""For which slow clients are measured beside: a head may take ten in all, and the arrival is one
-part of them."""
+"""For how long it is measured beside them: a head may take ten in all."""
 
 FILES = 8000
 """That a process must be allowed to open, to be all of them or to serve them."""
@@ -98,12 +99,12 @@ def _store_long_list(server: Server, stored: int) -> None:
 
 
 def _allow_files() -> None:
-    """Let this process, and those that it starts, open as many files as the system lets them."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """Let this process, and those that it starts, open as many files as they need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES:
-        raise SystemExit(f"bench: a process may open {hard} files; set ulimit -n {FILES}")
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        raise SystemExit(f"bench: a process may open {hard} files; raise it to {FILES}: ulimit -n")
+    if soft != resource.RLIM_INFINITY and soft < FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
 
 
 @contextmanager
@@ -114,16 +115,16 @@ def _slow(server: Server, kind: str) -> Iterator[None]:
     accept = "\r\n".join(["*/*", *(f"{name}: {value}" for name, value in CALLER.items())])
     command = ["slowhttptest", "-c", str(clients), "-r", "1000", "-l", "60", *how]
     command += ["-m", accept, "-f", "application/json"]
-    idle = server.files()
+    idle = server.connections()
     with subprocess.Popen(
         [*command, "-u", f"http://127.0.0.1:{server.port}{path}"], stdout=subprocess.DEVNULL
     ) as process:
         try:
-            until = time.monotonic() + 10
-            while server.files() < idle + clients * 0.99 and time.monotonic() < until:
-                time.sleep(0.1)
+            until = time.monotonic() + ARRIVAL
+            while server.connections() < idle + clients * 0.99 and time.monotonic() < until:
+                time.sleep(0.2)
             yield
-            if (held := server.files() - idle) < clients * 0.95:
+            if (held := server.connections() - idle) < clients * 0.95:
                 raise SystemExit(f"bench: {kind}: of {clients} only {held} were held")
         finally:
             process.terminate()

@@ -112,7 +112,7 @@ class Results:
 
 def write(results: Results, rounds: int, seconds: int, stored: int) -> None:
     """Put the tables into docs/benchmark.md, and the plot into docs/benchmark.svg."""
-    packages = ("flask", "gunicorn", "falcon", "fastapi", "sqlalchemy", "uvicorn")
+    packages = ("flask", "gunicorn", "gevent", "falcon", "fastapi", "sqlalchemy", "uvicorn")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     head = (
         "# Benchmark\n\nWritten by `make bench`; how to read it is told in "

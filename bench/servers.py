@@ -207,9 +207,10 @@ class Server:
         """Seconds of processor that each worker has used."""
         return {p.pid: sum(p.cpu_times()[:2]) for p in self.process.children(recursive=True)}
 
-    def files(self) -> int:
-        """How many files its workers have open, connections among them."""
-        return sum(p.num_fds() for p in self.process.children(recursive=True))
+    def connections(self) -> int:
+        """How many connections its workers have accepted; the sockets that listen count too."""
+        workers = self.process.children(recursive=True)
+        return sum(len(worker.net_connections("tcp")) for worker in workers)
 
     def settle(self) -> None:
         """Wait until what a run has left unanswered is done, and would disturb no other run."""
