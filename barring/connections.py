@@ -13,7 +13,7 @@ from gevent.server import StreamServer
 from gunicorn.http.errors import ParseException
 
 from . import logs
-from .pauses import pause
+from .pauses import give_way
 
 IDLE = 15
 """Seconds for which a connection may lie idle between two requests, or before the first."""
@@ -94,7 +94,7 @@ class Connection:
         except TimeoutError:
             return b""
         if self._loop.now() == turn:
-            pause()  # It did not have to wait: let those go first who did.
+            give_way()  # It did not have to wait: let those go first who did.
         self._head_until = time.monotonic() + HEAD
         return data
 
@@ -147,7 +147,7 @@ class Connection:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
             while (left := until - time.monotonic()) > 0 and self._receive(65536, left):
-                pause()  # While it finds something to read, others would not run.
+                give_way()  # While it finds something to read, others would not run.
 
     def hang_up(self) -> None:
         """End the wait for a request. One that has arrived by now is read all the same."""

@@ -1,5 +1,6 @@
 """Pauses in long work, so that it does not hold up the other requests of its process."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -12,10 +13,18 @@ PART = 1000
 MOMENT = 1e-9
 """Seconds. With none, gevent would first go on with all that needs no look for new events."""
 
+_gate = threading.Lock()
 
-def pause() -> None:
+
+def give_way() -> None:
     """Let others run; where the standard library is patched, other greenlets."""
     time.sleep(MOMENT)
+
+
+def pause() -> None:
+    """Give way in long work. However much of it there is, one part is done for each round."""
+    with _gate:
+        give_way()
 
 
 def in_parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
