@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -174,6 +175,28 @@ def test_upload_limit_is_the_services(gateway: Gateway) -> None:
         near, beyond = b" " * (16 * 1024 * 1024), b" " * (16 * 1024 * 1024 + 1)
         assert client.post(codes_path(), content=near, headers=json_type).status_code == 400
         assert client.post(codes_path(), content=beyond, headers=json_type).status_code == 413
+
+
+def test_refused_uploads_spoil_no_other_request(gateway: Gateway) -> None:
+    """Large bodies that are refused unread cost whoever gets the connection next no 502."""
+    time.sleep(3)  # The rate of a peer is limited, and was used up above.
+    body, json_type = b" " * 100_000, {"Content-Type": "application/json"}
+
+    def upload(number: int) -> int:
+        with gateway.client("anna") as client:
+            path = codes_path("acme", "ops", "anna")
+            return client.post(path, content=body, headers=json_type).status_code
+
+    def write(number: int) -> int:
+        with gateway.client("provisioning") as client:
+            return client.post(codes_path(user="many"), json={"code": f"{number}"}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        results = [
+            (pool.submit(upload, number), pool.submit(write, number)) for number in range(100, 145)
+        ]
+        assert {refused.result() for refused, _ in results} == {403}
+        assert {written.result() for _, written in results} == {201}
 
 
 def test_configuration_is_valid(tmp_path: Path, gateway: Gateway) -> None:
