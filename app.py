@@ -6,7 +6,7 @@ from barring import access, codes, edge, health, metrics, openapi, swagger
 from barring.application import Application
 from barring.settings import Settings
 from barring.storage import open_storage
-from schemas import NewCodes
+from schemas.codes import NewCodes
 
 
 def create_app(settings: Settings | None = None) -> Flask:

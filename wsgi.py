@@ -2,7 +2,7 @@
 
 from app import create_app
 from barring.settings import SettingsError
-from barring.storage import StorageError
+from barring.storage.base import StorageError
 
 try:
     app = create_app()

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import orjson
 
-from schemas import DESCRIPTION, OWNER_ID, TextRule
+from schemas.rules import DESCRIPTION, OWNER_ID, TextRule
 
-from .storage import StagedRow
+from .storage.base import StagedRow
 from .strict_json import NotJSON, parse_json
 
 COLUMNS = ("tenant", "group", "user", "code", "description")

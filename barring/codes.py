@@ -6,7 +6,7 @@ from urllib.parse import quote
 from flask import Response, g, jsonify
 from webargs.flaskparser import abort
 
-from schemas import (
+from schemas.codes import (
     AuthorizationCode,
     AuthorizationCodes,
     CodesToRemove,
@@ -22,7 +22,7 @@ from .application import current_request, json_list
 from .body import CodesBlueprint
 from .domain import Owner
 from .pauses import in_parts
-from .storage import AlreadyExists, Storage
+from .storage.base import AlreadyExists, Storage
 
 ALL = "/"
 ONE = "/<string:code>/"

@@ -8,7 +8,7 @@ from webargs.flaskparser import abort
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
-from schemas import OWNER_ID
+from schemas.rules import OWNER_ID
 
 from . import logs
 from .application import Request, current_request

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response
 
 from .metrics import CONTENT_TYPE, Metrics
-from .storage import Storage
+from .storage.base import Storage
 
 
 def blueprint(storage: Storage, metrics: Metrics | None) -> Blueprint:

@@ -12,7 +12,7 @@ import tempfile
 from typing import Any
 
 from . import logs
-from .storage import Storage
+from .storage.base import Storage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -11,13 +11,14 @@ from flask import Flask
 from marshmallow import Schema
 from werkzeug.routing import UnicodeConverter
 
-from schemas import OWNER_ID, NewCodes, TextRule
+from schemas.codes import NewCodes
+from schemas.rules import OWNER_ID, TextRule
 
 from . import __version__
 from .access import Mode
 from .edge import OwnerPart
 from .errors import JSONErrors
-from .storage import StorageUnavailable
+from .storage.base import StorageUnavailable
 
 _ANSWERS = {
     "400": "The request is not valid; `message` and `errors` say why.",

@@ -24,7 +24,7 @@ from gunicorn.util import import_app
 from . import logs
 from .connections import IDLE
 from .settings import Settings, SettingsError, read_file, variable
-from .storage import Storage, StorageUnavailable
+from .storage.base import Storage, StorageUnavailable
 from .worker import STOPPING, Worker
 
 _PR_SET_PDEATHSIG = 1

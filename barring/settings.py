@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from schemas import CODE_PATTERN
+from schemas.rules import CODE_PATTERN
 
 from . import logs
 

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from barring.domain import AuthorizationCode, Owner
-from barring.storage import AlreadyExists, Existing, StagedRow, Storage
+from barring.storage.base import AlreadyExists, Existing, StagedRow, Storage
 
 OWNER = Owner("tenant", "group", "user")
 

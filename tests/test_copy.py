@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from barring.domain import Owner
-from barring.storage import Storage, open_storage
+from barring.storage import open_storage
+from barring.storage.base import Storage
 from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, environment
 

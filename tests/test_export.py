@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from barring.bulk import COLUMNS, Reader, Writer
 from barring.domain import Owner
-from barring.storage import StagedRow
+from barring.storage.base import StagedRow
 from barring.storage.sqlite import SQLiteStorage
-from schemas import CODE_PATTERN, code_rule
+from schemas.rules import CODE_PATTERN, code_rule
 from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, environment
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from barring.bulk import COLUMNS, LONGEST_LINE, InputError, Reader, Rejected, Writer
-from barring.storage import StagedRow
-from schemas import CODE_PATTERN, code_rule
+from barring.storage.base import StagedRow
+from schemas.rules import CODE_PATTERN, code_rule
 from tests.service import codes_path
 
 RULE = code_rule(CODE_PATTERN)

@@ -17,7 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 from app import create_app
 from barring.domain import AuthorizationCode
 from barring.settings import Settings, without_password
-from barring.storage import Storage, StorageError, StorageUnavailable, open_storage
+from barring.storage import open_storage
+from barring.storage.base import Storage, StorageError, StorageUnavailable
 from barring.storage.postgres_pool import CONNECTIONS
 from tests.command import failure, succeed
 from tests.postgres import USER, database, free_port

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from barring.storage import StorageError
+from barring.storage.base import StorageError
 from barring.storage.sqlite import SQLiteStorage
 from tests.command import barring
 from tests.service import codes_path, running

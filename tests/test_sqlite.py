@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from barring.storage import StorageError, StorageUnavailable, open_storage
+from barring.storage import open_storage
 from barring.storage import sqlite as engine
+from barring.storage.base import StorageError, StorageUnavailable
 from barring.storage.sqlite import SQLiteStorage, safe_version
 from tests.service import ROOT
 from tests.storage_contract import OWNER, StorageContract

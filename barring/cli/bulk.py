@@ -14,8 +14,8 @@ import click
 from barring.bulk import COLUMNS, MORE, InputError, Reader, Rejected, Writer
 from barring.files import replacing
 from barring.settings import Settings
-from barring.storage import Existing, StagedRow, Staging, Storage
-from schemas import code_rule
+from barring.storage.base import Existing, StagedRow, Staging, Storage
+from schemas.rules import code_rule
 
 from .common import AT_ONCE, audit, opened_storage, progress
 

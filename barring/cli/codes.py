@@ -10,8 +10,9 @@ from marshmallow import ValidationError
 from barring.bulk import InputError
 from barring.domain import AuthorizationCode, Owner
 from barring.settings import Settings
-from barring.storage import StorageError
-from schemas import OWNER_ID, NewCode
+from barring.storage.base import StorageError
+from schemas.codes import NewCode
+from schemas.rules import OWNER_ID
 
 from .common import audit, json_option, one_line, opened_storage, show
 

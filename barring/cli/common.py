@@ -13,7 +13,8 @@ from barring import logs
 from barring.bulk import InputError
 from barring.domain import Owner
 from barring.settings import Settings, SettingsError
-from barring.storage import AlreadyExists, OutcomeUnknown, Storage, StorageError, open_storage
+from barring.storage import open_storage
+from barring.storage.base import AlreadyExists, OutcomeUnknown, Storage, StorageError
 
 EXPECTED = (SettingsError, StorageError, AlreadyExists, InputError)
 

@@ -8,7 +8,8 @@ from contextlib import closing, nullcontext
 import click
 import orjson
 
-from barring.storage import StagedRow, Storage, StorageError, open_storage
+from barring.storage import open_storage
+from barring.storage.base import StagedRow, Storage, StorageError
 
 from .common import AT_ONCE, audit, progress
 

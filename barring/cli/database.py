@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from barring.settings import Settings
-from barring.storage import StorageError, open_storage
+from barring.storage import open_storage
+from barring.storage.base import StorageError
 
 from .common import json_option, opened_storage, progress, show
 

@@ -3,28 +3,7 @@
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
-from .base import (
-    AlreadyExists,
-    Existing,
-    OutcomeUnknown,
-    StagedRow,
-    Staging,
-    Storage,
-    StorageError,
-    StorageUnavailable,
-)
-
-__all__ = [
-    "AlreadyExists",
-    "Existing",
-    "OutcomeUnknown",
-    "StagedRow",
-    "Staging",
-    "Storage",
-    "StorageError",
-    "StorageUnavailable",
-    "open_storage",
-]
+from .base import Storage, StorageError
 
 
 def _sqlite(url: str) -> Storage:
