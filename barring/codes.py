@@ -134,12 +134,12 @@ def _removals(codes: CodesBlueprint, storage: Storage) -> None:
     @codes.arguments(CodesToRemove(), examples=REMOVAL_EXAMPLES)
     @codes.response(200, Nothing, description="None of the codes is there any more")
     @codes.doc(operationId="deleteAuthorizationCodes")
-    def delete_codes(named: Collection[str], owner: Owner) -> Response:
+    def delete_codes(named: dict[str, list[str]], owner: Owner) -> Response:
         """Remove a list of authorization codes from a user
 
         Codes that are not there are no error.
         """
-        _audit("delete", owner, storage.remove(owner, named))
+        _audit("delete", owner, storage.remove(owner, named["authCodes"]))
         return jsonify({})
 
     @codes.delete(ONE, parameters=CODE)
