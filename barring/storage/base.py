@@ -3,13 +3,14 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from barring.domain import AuthorizationCode, Owner
 from barring.pauses import PART, pause
 
+from . import statements
 from .threads import DaemonThread, Threads
 
 Row = tuple[str, str, str, str, str]
@@ -83,7 +84,6 @@ class Staging(ABC):
     def take_repeated(self) -> Iterator[StagedRow]:
         """Take out and give the rows whose owner and code an earlier row has, by line."""
 
-    @abstractmethod
     def add(
         self,
         existing: Existing,
@@ -97,10 +97,37 @@ class Staging(ABC):
         With `fail`, a row whose code exists is reported, and nothing is stored unless `keep_going`.
         With `dry_run` the same happens, and is undone.
         """
+        with self._transaction(not dry_run):
+            refused = False
+            if existing == "fail":
+                with closing(self._existing()) as rows:
+                    for row in rows:
+                        report(StagedRow._make(row))
+                        refused = not keep_going
+            if refused:
+                return 0
+            return self._add(statements.REPLACE if existing == "replace" else statements.ADD)
 
-    @abstractmethod
     def remove(self, *, dry_run: bool = False) -> int:
         """Remove the codes of the rows in one transaction, and return how many existed."""
+        with self._transaction(not dry_run):
+            return self._remove()
+
+    @abstractmethod
+    def _transaction(self, keep: bool) -> AbstractContextManager[object]:
+        """A transaction that other writers wait for; its end commits, or undoes."""
+
+    @abstractmethod
+    def _existing(self) -> Generator[Iterable[Any], None, None]:
+        """The rows whose code exists already."""
+
+    @abstractmethod
+    def _add(self, statement: str) -> int:
+        """Store the rows by a statement, and return how many it stored."""
+
+    @abstractmethod
+    def _remove(self) -> int:
+        """Remove the codes of the rows, and return how many existed."""
 
 
 class Storage(ABC):

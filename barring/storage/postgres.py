@@ -14,7 +14,7 @@ from psycopg_pool import ConnectionPool
 
 from barring.domain import AuthorizationCode, Owner
 
-from . import postgres_pool, postgres_schema
+from . import postgres_pool, postgres_schema, statements
 from .base import (
     AlreadyExists,
     OutcomeUnknown,
@@ -51,12 +51,6 @@ _EXISTING = """
 _REMOVE = """
     DELETE FROM authorization_codes
     WHERE tenant_id = %s AND group_id = %s AND user_id = %s AND code = ANY(%s)"""
-_COUNTS = """
-    SELECT count(*), count(DISTINCT (tenant_id, group_id, user_id)), count(DISTINCT tenant_id)
-    FROM authorization_codes"""
-_EXPORT = """
-    SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
-    ORDER BY tenant_id, group_id, user_id, code"""
 # What it needs, rights and locks, is what additions and removals need.
 _MOVE_NOTHING = """
     WITH gone AS (DELETE FROM authorization_codes WHERE false RETURNING *)
@@ -156,7 +150,7 @@ class PostgresStorage(Storage):
             connection.cursor("export") as cursor,
         ):
             cursor.itersize = 10_000
-            yield from cursor.execute(_EXPORT)
+            yield from cursor.execute(statements.EXPORT)
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
@@ -187,7 +181,7 @@ class PostgresStorage(Storage):
 
     def _counts(self) -> tuple[int, ...]:
         with self._alone() as connection:
-            return connection.execute(_COUNTS).fetchone() or (0, 0, 0)
+            return connection.execute(statements.COUNTS).fetchone() or (0, 0, 0)
 
     def _mark(self) -> None:
         """Write all the same where nothing was left to change.

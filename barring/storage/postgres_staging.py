@@ -1,9 +1,10 @@
 """Rows of a file gathered in a temporary table of one connection to PostgreSQL."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from .base import Existing, StagedRow, Staging
+from .base import StagedRow, Staging
 from .postgres_pool import Connection
 
 _CREATE = """
@@ -22,11 +23,6 @@ _REPEATED = """
 _EXISTING = """
     SELECT staged.* FROM staged JOIN authorization_codes
     USING (tenant_id, group_id, user_id, code)"""
-_ADD = """
-    INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
-    SELECT tenant_id, group_id, user_id, code, description FROM staged
-    ORDER BY tenant_id, group_id, user_id, code
-    ON CONFLICT (tenant_id, group_id, user_id, code) """
 _REMOVE = """
     DELETE FROM authorization_codes AS kept USING staged
     WHERE (kept.tenant_id, kept.group_id, kept.user_id, kept.code)
@@ -50,38 +46,20 @@ class PostgresStaging(Staging):
         with self._connection.cursor() as cursor:
             yield from sorted(StagedRow._make(row) for row in cursor.execute(_REPEATED))
 
-    def add(
-        self,
-        existing: Existing,
-        report: Callable[[StagedRow], object],
-        *,
-        keep_going: bool,
-        dry_run: bool = False,
-    ) -> int:
-        with self._transaction(keep=not dry_run) as connection:
-            if existing == "fail":
-                found = False
-                with connection.cursor("existing") as cursor:
-                    for row in cursor.execute(_EXISTING):
-                        report(StagedRow._make(row))
-                        found = True
-                if found and not keep_going:
-                    return 0
-            conflict = "DO UPDATE SET description = excluded.description"
-            action = conflict if existing == "replace" else "DO NOTHING"
-            return connection.execute(_ADD + action).rowcount
+    def _existing(self) -> Generator[Iterable[Any], None, None]:
+        with self._connection.cursor("existing") as cursor:
+            yield from cursor.execute(_EXISTING)
 
-    def remove(self, *, dry_run: bool = False) -> int:
-        with self._transaction(keep=not dry_run) as connection:
-            return connection.execute(_REMOVE).rowcount
+    def _add(self, statement: str) -> int:
+        return self._connection.execute(statement).rowcount
+
+    def _remove(self) -> int:
+        return self._connection.execute(_REMOVE).rowcount
 
     @contextmanager
-    def _transaction(self, *, keep: bool) -> Iterator[Connection]:
-        """A transaction that other writers wait for; its end commits, or undoes."""
-        with (
-            self._connection.committing(),
-            self._connection.transaction(force_rollback=not keep),
-        ):
-            self._connection.execute("ANALYZE staged")
-            self._connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
-            yield self._connection
+    def _transaction(self, keep: bool) -> Iterator[None]:
+        connection = self._connection
+        with connection.committing(), connection.transaction(force_rollback=not keep):
+            connection.execute("ANALYZE staged")
+            connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
+            yield

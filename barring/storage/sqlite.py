@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from barring.domain import AuthorizationCode, Owner
 from barring.pauses import PART
 
-from . import sqlite_backup, sqlite_file, sqlite_schema
+from . import sqlite_backup, sqlite_file, sqlite_schema, statements
 from .base import (
     AlreadyExists,
     Progress,
@@ -48,9 +48,6 @@ _EXISTING = """
     SELECT code FROM authorization_codes
     WHERE (tenant_id, group_id, user_id) = (?, ?, ?)
     AND code IN (SELECT key FROM json_each(?))"""
-_EXPORT = """
-    SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
-    ORDER BY tenant_id, group_id, user_id, code"""
 
 
 def safe_version(version: tuple[int, ...]) -> bool:
@@ -155,7 +152,7 @@ class SQLiteStorage(Storage):
 
     def export(self) -> Generator[Row, None, None]:
         with self._translated, self._connections.alone() as database:
-            yield from database.execute(_EXPORT)
+            yield from database.execute(statements.EXPORT)
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:

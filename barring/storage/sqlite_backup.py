@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from barring.files import replacing
 
-from . import sqlite_file, sqlite_schema
+from . import sqlite_file, sqlite_schema, statements
 from .base import Progress, StorageError
 
 _PAGES_A_STEP = 4096
@@ -65,13 +65,7 @@ def _verify(copy: Path, backup: Path) -> None:
 
 def count(database: Database) -> dict[str, int | str]:
     """How much a database holds, and which steps of the schema it has."""
-    codes, tenants = database.execute(
-        "SELECT count(*), count(DISTINCT tenant_id) FROM authorization_codes"
-    ).fetchone()
-    (users,) = database.execute(
-        "SELECT count(*) FROM (SELECT DISTINCT tenant_id, group_id, user_id"
-        " FROM authorization_codes)"
-    ).fetchone()
+    codes, users, tenants = database.execute(statements.COUNTS).fetchone()
     steps = [step.name for step in sqlite_schema.migrations.applied(database)]
     return {"codes": codes, "users": users, "tenants": tenants, "schema": steps[-1]}
 

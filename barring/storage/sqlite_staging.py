@@ -3,15 +3,16 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from . import sqlite_schema
-from .base import Existing, StagedRow, Staging
+from .base import StagedRow, Staging
 
 # Nothing in the file need outlive the process; 16 MB spare it most of its reads and writes.
 _PRAGMAS = (
@@ -39,12 +40,9 @@ _PUT_REPEATED = """
 _EXISTING = """
     SELECT staged.* FROM staging.staged CROSS JOIN authorization_codes
     USING (tenant_id, group_id, user_id, code)"""
-_ADD = """
-    INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
-    SELECT tenant_id, group_id, user_id, code, description FROM staging.staged
-    WHERE true ORDER BY tenant_id, group_id, user_id, code
-    ON CONFLICT (tenant_id, group_id, user_id, code) """
 _KEYS = "SELECT tenant_id, group_id, user_id, code FROM staging.staged"
+
+_Begin = Callable[[bool], AbstractContextManager[Database]]
 
 
 class SQLiteStaging(Staging):
@@ -53,12 +51,10 @@ class SQLiteStaging(Staging):
     Memory stays the same however many rows there are; the disk of the codes needs room for them.
     """
 
-    def __init__(
-        self, database: Database, transaction: Callable[[bool], AbstractContextManager[Database]]
-    ) -> None:
-        """`transaction` begins a write on `database`, which its end commits if it is told to."""
+    def __init__(self, database: Database, begin: _Begin) -> None:
+        """`begin` begins a write on `database`, which its end commits if it is told to."""
         self._database = database
-        self._transaction = transaction
+        self._begin = begin
         with contextlib.suppress(sqlite3.OperationalError):
             database.execute("DETACH staging")  # An earlier one's.
         main = database.execute("PRAGMA database_list").fetchone()[2]
@@ -83,28 +79,16 @@ class SQLiteStaging(Staging):
         yield from map(StagedRow._make, rows)
         self._database.execute("DELETE FROM staging.repeated")
 
-    def add(
-        self,
-        existing: Existing,
-        report: Callable[[StagedRow], object],
-        *,
-        keep_going: bool,
-        dry_run: bool = False,
-    ) -> int:
-        with self._transaction(not dry_run) as database:
-            if existing == "fail":
-                found = False
-                for row in database.execute(_EXISTING):
-                    report(StagedRow._make(row))
-                    found = True
-                if found and not keep_going:
-                    return 0
-            conflict = "DO UPDATE SET description = excluded.description"
-            action = conflict if existing == "replace" else "DO NOTHING"
-            return int(database.execute(_ADD + action).rowcount)
+    def _transaction(self, keep: bool) -> AbstractContextManager[object]:
+        return self._begin(keep)
 
-    def remove(self, *, dry_run: bool = False) -> int:
-        with self._transaction(not dry_run) as database:
-            keys = database.execute(_KEYS)
-            # A statement a row: one for all would gather the keys in memory first.
-            return int(database.conn.executemany(sqlite_schema.REMOVE, keys).rowcount)
+    def _existing(self) -> Generator[Iterable[Any], None, None]:
+        yield from self._database.execute(_EXISTING)
+
+    def _add(self, statement: str) -> int:
+        return int(self._database.execute(statement).rowcount)
+
+    def _remove(self) -> int:
+        keys = self._database.execute(_KEYS)
+        # A statement a row: one for all would gather the keys in memory first.
+        return int(self._database.conn.executemany(sqlite_schema.REMOVE, keys).rowcount)
