@@ -6,6 +6,7 @@ hence it is imported only here, by `enable`, once the folder of those files is s
 
 import atexit
 import contextlib
+import functools
 import os
 import shutil
 import tempfile
@@ -15,8 +16,6 @@ from . import logs
 from .storage.base import Storage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
@@ -40,13 +39,8 @@ class Metrics:
         self.lock_wait = Histogram(
             "barring_write_lock_wait_seconds", "How long writes waited for their turn"
         )
-        self._children: dict[tuple[object, ...], Any] = {}
-        logs.listeners.append(self._tell)
-
-    def _tell(self, event: str, values: dict[str, Any]) -> None:
-        """Count an event. That its files are lost, cleaned from /tmp say, fails no request."""
-        with contextlib.suppress(OSError):
-            self._count(event, values)
+        self._labelled = functools.cache(self.requests.labels)  # Else under a lock.
+        logs.listeners.append(self._count)
 
     def count_wait(self, seconds: float) -> None:
         """Count how long a write waited for its turn."""
@@ -54,16 +48,15 @@ class Metrics:
             self.lock_wait.observe(seconds)
 
     def _count(self, event: str, values: dict[str, Any]) -> None:
-        if event == "request":
-            labels = (values["method"], values["route"] or "none", values["status"])
-            child = self._children.get(labels)
-            if child is None:  # prometheus_client would look it up under a lock.
-                child = self._children[labels] = self.requests.labels(*labels)
-            child.observe(values["ms"] / 1000)
-        elif event == "refused_authentication":
-            self.refusals.labels(values["reason"]).inc()
-        elif event == "storage_unavailable":
-            self.database_errors.inc()
+        """Count an event. That its files are lost, cleaned from /tmp say, fails no request."""
+        with contextlib.suppress(OSError):
+            if event == "request":
+                labels = values["method"], values["route"] or "none", values["status"]
+                self._labelled(*labels).observe(values["ms"] / 1000)
+            elif event == "refused_authentication":
+                self.refusals.labels(values["reason"]).inc()
+            elif event == "storage_unavailable":
+                self.database_errors.inc()
 
     def exposition(self) -> bytes:
         """The figures of all processes since the server started, as text."""
@@ -78,7 +71,7 @@ class Metrics:
 def enable(storage: Storage) -> Metrics:
     """Count, from now on, in this process and those forked from it, from nothing."""
     folder = tempfile.mkdtemp(prefix="barring-metrics-")
-    os.environ[_FOLDER] = folder
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
     # At the end of this process alone: those forked from it count on until theirs.
     atexit.register(_discard, folder, os.getpid())
     metrics = Metrics()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, validate
 
 from schemas.rules import CODE_PATTERN
 
@@ -134,12 +134,8 @@ def variable(field: str) -> str:
 
 def without_password(url: str) -> str:
     """A URL that may be shown."""
-    return re.sub(r"(?<=//)([^:/@]*):[^@]*@|(password)=[^&]*", _mask, url)
-
-
-def _mask(found: re.Match[str]) -> str:
-    user, parameter = found.groups()
-    return f"{parameter}=***" if parameter else f"{user}:***@"
+    url = re.sub(r"(?<=//)([^:/@]*):[^@]*@", r"\1:***@", url)
+    return re.sub("password=[^&]*", "password=***", url)
 
 
 def set_variable(field: str, value: str) -> None:
@@ -219,11 +215,9 @@ _RULES: dict[str, Any] = {
 }
 """The settings that not every value of their type will do for."""
 
-_TYPES: dict[Any, Any] = {str: fields.String, int: fields.Integer, bool: fields.Boolean}
-
 _VARIABLES = Schema.from_dict(
     {
-        setting.name: _TYPES[setting.type](
+        setting.name: Schema.TYPE_MAPPING[cast(type, setting.type)](
             data_key=variable(setting.name), validate=_RULES.get(setting.name)
         )
         for setting in dataclasses.fields(Settings)

@@ -1,11 +1,15 @@
 """JSON, strictly read: of two readings of a text, this service takes neither."""
 
+import itertools
 import json
 import math
 import re
 from typing import Any, NoReturn
 
 from .pauses import PART, pause
+
+_counter = itertools.count(1)
+"""Of the objects that were made, of whatever texts."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -22,7 +26,7 @@ def parse_json(text: str) -> Any:
     """
     try:
         value = json.loads(
-            text, object_pairs_hook=_Objects(), parse_constant=_constant, parse_float=_float
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
         )
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
@@ -40,20 +44,13 @@ def parse_json(text: str) -> Any:
     return value
 
 
-class _Objects:
-    """Makes the objects of one text."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        self._count += 1
-        if self._count % PART == 0:
-            pause()
-        value = dict(pairs)
-        if len(value) < len(pairs):
-            raise NotJSON("a key stands twice in one object")
-        return value
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if next(_counter) % PART == 0:
+        pause()
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise NotJSON("a key stands twice in one object")
+    return value
 
 
 def _float(digits: str) -> float:

@@ -3,6 +3,7 @@
 import hmac
 import re
 from functools import lru_cache
+from typing import ClassVar
 from urllib.parse import unquote_to_bytes
 
 from barring.application import Request, current_request
@@ -35,7 +36,7 @@ _CALLER = _scheme(
 class Local(Mode):
     """Believes clients on the same machine."""
 
-    security_schemes = {"caller": _CALLER}  # noqa: RUF012
+    security_schemes: ClassVar = {"caller": _CALLER}
 
     def caller(self) -> Caller:
         request = current_request()
@@ -52,7 +53,7 @@ class Local(Mode):
 class Gateway(Mode):
     """Believes a gateway that proves itself with a secret, and needs it to say the whole scope."""
 
-    security_schemes = {  # noqa: RUF012
+    security_schemes: ClassVar = {
         "caller": _CALLER,
         "tenant": _scheme("X-Tenant-Id", "Percent-encoded UTF-8."),
         "group": _scheme("X-Group-Id", "Percent-encoded UTF-8."),

@@ -1,7 +1,7 @@
 """What every mode does: it turns a request into a Caller, or refuses."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from webargs.flaskparser import abort
 
@@ -15,10 +15,8 @@ from .caller import Caller
 class Mode(ABC):
     """A way to learn who the caller is."""
 
-    @property
-    @abstractmethod
-    def security_schemes(self) -> dict[str, dict[str, Any]]:
-        """The OpenAPI security schemes, all needed at once, with which a client says who it is."""
+    security_schemes: ClassVar[dict[str, dict[str, Any]]]
+    """The OpenAPI security schemes, all needed at once, with which a client says who it is."""
 
     def __init__(self, settings: Settings) -> None:  # noqa: B027
         """Take what the mode needs from the settings.

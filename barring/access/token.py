@@ -1,7 +1,7 @@
 """The mode in which a signed bearer token says who calls."""
 
 import re
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -34,7 +34,7 @@ _PEM = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 class Token(Mode):
     """Believes a token of one issuer, for one audience, signed by one algorithm."""
 
-    security_schemes = {  # noqa: RUF012
+    security_schemes: ClassVar = {
         "caller": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     }
 
@@ -42,10 +42,8 @@ class Token(Mode):
         for name in ("jwt_algorithm", "jwt_key_file", "jwt_issuer", "jwt_audience"):
             if not getattr(settings, name):
                 raise SettingsError(f"{variable(name)}: BARRING_AUTH=jwt needs this setting")
-        self._algorithm = settings.jwt_algorithm
+        self._settings = settings
         self._keys = _keys(settings)
-        self._issuer = settings.jwt_issuer
-        self._audience = settings.jwt_audience
 
     def caller(self) -> Caller:
         scheme, _, token = current_request().headers.get("Authorization", "").partition(" ")
@@ -69,11 +67,11 @@ class Token(Mode):
                 return jwt.decode(
                     token,
                     key,
-                    algorithms=[self._algorithm],
+                    algorithms=[self._settings.jwt_algorithm],
                     leeway=LEEWAY,
                     options={"require": ["exp", "iss", "aud"]},
-                    issuer=self._issuer,
-                    audience=self._audience,
+                    issuer=self._settings.jwt_issuer,
+                    audience=self._settings.jwt_audience,
                 )
             except jwt.PyJWTError as error:
                 fault = _FAULTS.get(type(error), fault)

@@ -4,7 +4,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -17,7 +17,7 @@ from barring.settings import Settings
 from barring.storage.base import Existing, StagedRow, Staging, Storage
 from schemas.rules import code_rule
 
-from .common import AT_ONCE, audit, opened_storage, progress
+from .common import AT_ONCE, audit, main, opened_storage, progress
 
 _KINDS = {"": "csv", ".csv": "csv", ".tsv": "tsv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 _FILE = click.Path(dir_okay=False, readable=False, path_type=Path)
@@ -38,13 +38,9 @@ class _Rejections:
         if self._writer:
             self._writer.reject(row)
 
-    def add_staged(self, row: StagedRow, reason: str) -> None:
+    def add_staged(self, row: StagedRow, reason: str = "code: This code exists already.") -> None:
         """Refuse a row that is good, but for what else there is."""
         self.add(Rejected(row.line, reason, dict(zip(COLUMNS, row[1:], strict=True))))
-
-    def add_existing(self, row: StagedRow) -> None:
-        """Refuse a row whose code is stored already."""
-        self.add_staged(row, "code: This code exists already.")
 
     def __str__(self) -> str:
         line, reason = self._first
@@ -84,23 +80,18 @@ def _check_errors(errors: Path | None, file: BinaryIO, keep_going: bool) -> None
         raise InputError(f"{errors}: is the file to import; name another, or add --keep-going")
 
 
-def _stage(
-    file: BinaryIO,
-    reader: Reader,
-    staging: Staging,
-    rejections: _Rejections,
-    update: Callable[[int, int], None],
-) -> None:
+def _stage(file: BinaryIO, reader: Reader, staging: Staging, rejections: _Rejections) -> None:
     """Gather the good rows of a file; refuse the others, and those that repeat another."""
     size = os.fstat(file.fileno()).st_size if file.seekable() else 0
     rows = iter(reader)
-    while part := list(itertools.islice(rows, AT_ONCE)):
-        staging.put(row for row in part if isinstance(row, StagedRow))
-        for row in part:
-            if isinstance(row, Rejected):
-                rejections.add(row)
-        if size:
-            update(file.tell(), size)
+    with progress("Reading") as update:
+        while part := list(itertools.islice(rows, AT_ONCE)):
+            staging.put(row for row in part if isinstance(row, StagedRow))
+            for row in part:
+                if isinstance(row, Rejected):
+                    rejections.add(row)
+            if size:
+                update(file.tell(), size)
     for repeated in staging.take_repeated():
         rejections.add_staged(repeated, "code: Repeats the code of an earlier line.")
 
@@ -116,7 +107,7 @@ def _tell(count: int, rejections: _Rejections, delete: bool, dry_run: bool) -> N
     click.echo(done)
 
 
-@click.command("import")
+@main.command("import")
 @click.argument("file", type=click.File("rb"))
 @click.option("--delete", is_flag=True, help="Remove the codes; absent ones are no error.")
 @click.option(
@@ -161,19 +152,18 @@ def import_file(
             stack.enter_context(_written(storage, errors, reader.kind, MORE)) if errors else None
         )
         staging = stack.enter_context(storage.staging())
-        update = stack.enter_context(progress("Reading"))
-        _stage(file, reader, staging, rejections, update)
+        _stage(file, reader, staging, rejections)
         # Even if a row is rejected, those that exist already are found and told.
         undo = dry_run or bool(rejections.count and not keep_going)
         if delete:
             count = staging.remove(dry_run=undo)
         else:
-            report = rejections.add_existing
+            report = rejections.add_staged
             count = staging.add(on_existing, report, keep_going=keep_going, dry_run=undo)
     _tell(0 if rejections.count and not keep_going else count, rejections, delete, dry_run)
 
 
-@click.command("export")
+@main.command("export")
 @click.argument("file", type=_FILE, default="-")
 @click.option(
     "--format", "kind", type=click.Choice(["csv", "tsv", "ndjson"]), help="[default: by name]"
@@ -202,6 +192,3 @@ def export_file(file: Path, kind: str | None) -> None:
             writer.write(row)
             if not number % AT_ONCE:
                 update(number, max(total, number))
-
-
-COMMANDS = (import_file, export_file)

@@ -8,13 +8,13 @@ import orjson
 from marshmallow import ValidationError
 
 from barring.bulk import InputError
-from barring.domain import AuthorizationCode, Owner
+from barring.domain import Owner
 from barring.settings import Settings
 from barring.storage.base import StorageError
 from schemas.codes import NewCode
 from schemas.rules import OWNER_ID
 
-from .common import audit, json_option, one_line, opened_storage, show
+from .common import audit, json_option, main, one_line, opened_storage, show
 
 
 def _owner_id(value: str) -> str:
@@ -38,16 +38,8 @@ def _code(code: str) -> str:
     return line.decode().rstrip("\r\n")
 
 
-def _print(codes: list[AuthorizationCode], as_json: bool) -> None:
-    if as_json:
-        click.echo(orjson.dumps([code._asdict() for code in codes]))
-    else:
-        for code, description in codes:
-            click.echo(one_line(f"{code:<14}  {description}").rstrip())
-
-
 @_owner
-@click.command("list")
+@main.command("list")
 @json_option
 def list_codes(tenant: str, group: str, user: str, as_json: bool) -> None:
     """List the codes of a user.
@@ -57,11 +49,16 @@ def list_codes(tenant: str, group: str, user: str, as_json: bool) -> None:
       barring list acme sales anna
     """
     with opened_storage() as storage:
-        _print(storage.list(Owner(tenant, group, user)), as_json)
+        codes = storage.list(Owner(tenant, group, user))
+    if as_json:
+        click.echo(orjson.dumps([code._asdict() for code in codes]))
+    else:
+        for code, description in codes:
+            click.echo(one_line(f"{code:<14}  {description}").rstrip())
 
 
 @_owner
-@click.command("show")
+@main.command("show")
 @click.argument("code")
 @json_option
 def show_code(tenant: str, group: str, user: str, code: str, as_json: bool) -> None:
@@ -79,7 +76,7 @@ def show_code(tenant: str, group: str, user: str, code: str, as_json: bool) -> N
 
 
 @_owner
-@click.command("add")
+@main.command("add")
 @click.argument("code")
 @click.argument("description", default="")
 def add_code(tenant: str, group: str, user: str, code: str, description: str) -> None:
@@ -102,7 +99,7 @@ def add_code(tenant: str, group: str, user: str, code: str, description: str) ->
 
 
 @_owner
-@click.command("remove")
+@main.command("remove")
 @click.argument("codes", nargs=-1, required=True)
 def remove_codes(tenant: str, group: str, user: str, codes: tuple[str, ...]) -> None:
     """Remove CODES of a user; - reads one from standard input. Absent ones are no error.
@@ -116,6 +113,3 @@ def remove_codes(tenant: str, group: str, user: str, codes: tuple[str, ...]) -> 
         count = storage.remove(owner, [_code(code) for code in codes])
     audit("delete", count, owner)
     click.echo(f"{count} removed")
-
-
-COMMANDS = (list_codes, show_code, add_code, remove_codes)

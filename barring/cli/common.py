@@ -9,14 +9,12 @@ from typing import Any, NoReturn
 import click
 import orjson
 
-from barring import logs
+from barring import __version__, logs
 from barring.bulk import InputError
 from barring.domain import Owner
 from barring.settings import Settings, SettingsError
 from barring.storage import open_storage
 from barring.storage.base import AlreadyExists, OutcomeUnknown, Storage, StorageError
-
-EXPECTED = (SettingsError, StorageError, AlreadyExists, InputError)
 
 AT_ONCE = 10_000
 """Rows that are read, told and passed on together."""
@@ -48,7 +46,7 @@ class Commands(click.Group):
             message = ": ".join(filter(None, (error.filename, error.strerror))) or str(error)
         except UnicodeError:
             message = "a text is not in this shell's encoding; try LC_ALL=C.UTF-8"
-        except EXPECTED as error:
+        except (SettingsError, StorageError, AlreadyExists, InputError) as error:
             message = str(error)
             if isinstance(error, OutcomeUnknown):
                 message += "; this may or may not have happened, so look before you repeat it"
@@ -60,6 +58,15 @@ class Commands(click.Group):
         """Without arguments, help; arguments that are not text raise UnicodeError."""
         "".join(args).encode()
         return super().parse_args(ctx, args or ["--help"])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="barring")
+def main() -> None:
+    """Serve authorization codes for outgoing call barring, and look after them.
+
+    Every setting is an environment variable, BARRING_...; `barring check-config` shows them.
+    """
 
 
 def _end(number: int, _: object) -> NoReturn:

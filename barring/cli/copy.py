@@ -11,7 +11,7 @@ import orjson
 from barring.storage import open_storage
 from barring.storage.base import StagedRow, Storage, StorageError
 
-from .common import AT_ONCE, audit, progress
+from .common import AT_ONCE, audit, main, progress
 
 
 class _Content:
@@ -35,7 +35,7 @@ class _Content:
                 self.count += len(part)
 
 
-@click.command("copy")
+@main.command("copy")
 @click.option("--from", "source", metavar="URL", required=True, help="The database to read.")
 @click.option("--to", "target", metavar="URL", required=True, help="Made where there is none.")
 def copy_codes(source: str, target: str) -> None:
@@ -74,6 +74,3 @@ def copy_codes(source: str, target: str) -> None:
     if empty:
         audit("create", content.count)
     click.echo(f"{content.count} codes copied; both hold the same ({content.checksum})")
-
-
-COMMANDS = (copy_codes,)

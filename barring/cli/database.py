@@ -8,12 +8,12 @@ from barring.settings import Settings
 from barring.storage import open_storage
 from barring.storage.base import StorageError
 
-from .common import json_option, opened_storage, progress, show
+from .common import json_option, main, opened_storage, progress, show
 
 _File = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@main.command()
 @click.argument("file", type=_File)
 def backup(file: Path) -> None:
     """Write a copy of the database to FILE, while the service goes on.
@@ -29,7 +29,7 @@ def backup(file: Path) -> None:
     click.echo(f"{file}: holds the codes as they were when it was begun")
 
 
-@click.command()
+@main.command()
 @click.argument("file", type=_File)
 @click.option("--force", is_flag=True, help="Replace the database that is there.")
 def restore(file: Path, force: bool) -> None:
@@ -46,7 +46,7 @@ def restore(file: Path, force: bool) -> None:
     click.echo(f"restored {file}")
 
 
-@click.command()
+@main.command()
 @json_option
 def check(as_json: bool) -> None:
     """Read the whole database, and say whether it is sound and what it holds.
@@ -59,7 +59,7 @@ def check(as_json: bool) -> None:
         show({"integrity": "ok", **storage.check()}, as_json)
 
 
-@click.command()
+@main.command()
 def vacuum() -> None:
     """Rewrite the database so that no deleted code can be read in its files.
 
@@ -72,6 +72,3 @@ def vacuum() -> None:
     with opened_storage() as storage:
         storage.vacuum()
     click.echo("the database holds what is stored, and nothing of what was deleted")
-
-
-COMMANDS = (backup, restore, check, vacuum)

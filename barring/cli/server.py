@@ -10,7 +10,7 @@ from barring.access import MODES
 from barring.settings import Settings, set_variable, variable, without_password
 from barring.storage import open_storage
 
-from .common import json_option, show
+from .common import json_option, main, show
 
 _SECRET = {"gateway_secret"}
 
@@ -25,7 +25,7 @@ def _mirrored(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@main.command()
 @_mirrored
 def serve(**options: str | None) -> None:
     """Serve until SIGTERM or Ctrl-C. Each option goes before the environment variable it names.
@@ -44,7 +44,7 @@ def serve(**options: str | None) -> None:
     Server().run()
 
 
-@click.command("check-config")
+@main.command("check-config")
 @json_option
 def check_config(as_json: bool) -> None:
     """Check the settings, with the keys and secrets they name, and show those in force.
@@ -63,6 +63,3 @@ def check_config(as_json: bool) -> None:
         values[name] = "(set)" if values[name] else ""
     values["database_url"] = without_password(settings.database_url)
     show({variable(name): value for name, value in values.items()}, as_json)
-
-
-COMMANDS = (serve, check_config)
