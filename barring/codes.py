@@ -30,16 +30,10 @@ PREFIX = (
     "/api/v1/tenants/<id:tenant_id>/groups/<id:group_id>/users/<id:user_id>"
     "/services/outgoing_call_barring/codes"
 )
+NEW = [{"code": code, "description": f"test_code_{code}"} for code in ("03", "04", "05")]
 CREATION_EXAMPLES = {
-    "a list of codes": {
-        "value": {
-            "authCodes": [
-                {"code": "03", "description": "test_code_03"},
-                {"code": "04", "description": "test_code_04"},
-            ]
-        }
-    },
-    "one code": {"value": {"code": "05", "description": "test_code_05"}},
+    "a list of codes": {"value": {"authCodes": NEW[:2]}},
+    "one code": {"value": NEW[2]},
 }
 UNKNOWN = "This user has no such code."
 REMOVAL_EXAMPLES = {"a list of codes": {"value": {"authCodes": [{"code": "03"}, {"code": "04"}]}}}

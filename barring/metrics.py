@@ -39,17 +39,14 @@ class Metrics:
         self.lock_wait = Histogram(
             "barring_write_lock_wait_seconds", "How long writes waited for their turn"
         )
-        self._labelled = functools.cache(self.requests.labels)  # Else under a lock.
-        logs.listeners.append(self._count)
+        # prometheus_client itself would look them up under a lock.
+        self._labelled = functools.cache(self.requests.labels)
+        logs.listeners.append(self.count)
 
-    def count_wait(self, seconds: float) -> None:
-        """Count how long a write waited for its turn."""
-        with contextlib.suppress(OSError):
-            self.lock_wait.observe(seconds)
-
-    def _count(self, event: str, values: dict[str, Any]) -> None:
+    def count(self, event: str, values: dict[str, Any]) -> None:
         """Count an event. That its files are lost, cleaned from /tmp say, fails no request."""
-        with contextlib.suppress(OSError):
+        # What prometheus_client could not open, it takes for open from the second time on.
+        with contextlib.suppress(OSError, TypeError):
             if event == "request":
                 labels = values["method"], values["route"] or "none", values["status"]
                 self._labelled(*labels).observe(values["ms"] / 1000)
@@ -57,6 +54,8 @@ class Metrics:
                 self.refusals.labels(values["reason"]).inc()
             elif event == "storage_unavailable":
                 self.database_errors.inc()
+            elif event == "write":
+                self.lock_wait.observe(values["waited"])
 
     def exposition(self) -> bytes:
         """The figures of all processes since the server started, as text."""
@@ -75,7 +74,7 @@ def enable(storage: Storage) -> Metrics:
     # At the end of this process alone: those forked from it count on until theirs.
     atexit.register(_discard, folder, os.getpid())
     metrics = Metrics()
-    storage.on_lock_wait = metrics.count_wait
+    storage.on_lock_wait = lambda seconds: metrics.count("write", {"waited": seconds})
     return metrics
 
 

@@ -14,7 +14,7 @@ _counter = itertools.count(1)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-class NotJSON(ValueError):
+class NotJSON(Exception):
     """The text is not the one value that JSON's strictest reader would find in it."""
 
 
@@ -37,8 +37,6 @@ def parse_json(text: str) -> Any:
         raise NotJSON(f"line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise NotJSON("it is nested too deeply") from None
-    except NotJSON:
-        raise
     except ValueError:
         raise NotJSON("a number has too many digits") from None
     return value

@@ -12,7 +12,7 @@ from webargs.flaskparser import abort
 
 from barring.domain import Owner
 
-from .caller import Caller, Role
+from .caller import Role
 from .mode import Mode
 
 EXTENSION = "barring.access"
@@ -35,7 +35,11 @@ def requires(least: Role) -> Callable[[View], View]:
             owner = Owner(tenant_id, group_id, user_id)
             mode: Mode = current_app.extensions[EXTENSION]
             g.caller = caller = mode.caller()
-            _check(caller, least, owner)
+            # First the caller's rank, then the caller's scope.
+            if caller.role < least:
+                abort(403, message=f"This needs at least the role {least.title}.")
+            if not caller.covers(owner):
+                abort(403, message="This user is outside the caller's scope.")
             return view(owner=owner, **rest)
 
         needs = f"Needs at least the role {least.title}."
@@ -44,11 +48,3 @@ def requires(least: Role) -> Callable[[View], View]:
         return cast(View, Blueprint.doc(security=[{"caller": []}])(guarded))
 
     return guard
-
-
-def _check(caller: Caller, least: Role, owner: Owner) -> None:
-    """Compare first the caller's rank, then the caller's scope, and abort with 403."""
-    if caller.role < least:
-        abort(403, message=f"This needs at least the role {least.title}.")
-    if not caller.covers(owner):
-        abort(403, message="This user is outside the caller's scope.")

@@ -219,9 +219,9 @@ class Storage(ABC):
     def exists(self) -> bool:
         """Whether there is a database already."""
 
-    @abstractmethod
     def keeps(self, path: Path) -> bool:
         """Whether a file is the database's own, by whatever name, and must not be written to."""
+        return False
 
     @abstractmethod
     def backup(self, target: Path, progress: Progress) -> None:

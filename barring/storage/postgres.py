@@ -161,9 +161,6 @@ class PostgresStorage(Storage):
         with self._alone() as connection:
             return postgres_schema.exists(connection)
 
-    def keeps(self, path: Path) -> bool:
-        return False
-
     def backup(self, target: Path, progress: Progress) -> NoReturn:
         raise StorageError(f"{self}: is backed up by PostgreSQL's own tools, pg_dump say")
 

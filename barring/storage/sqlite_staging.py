@@ -15,12 +15,11 @@ from . import sqlite_schema
 from .base import StagedRow, Staging
 
 # Nothing in the file need outlive the process; 16 MB spare it most of its reads and writes.
-_PRAGMAS = (
-    "journal_mode = OFF",
-    "synchronous = OFF",
-    "locking_mode = EXCLUSIVE",
-    "cache_size = -16000",
-)
+_PRAGMAS = """
+    PRAGMA staging.journal_mode = OFF;
+    PRAGMA staging.synchronous = OFF;
+    PRAGMA staging.locking_mode = EXCLUSIVE;
+    PRAGMA staging.cache_size = -16000;"""
 # What is read back is ordered by the keys of these tables: SQLite as it is packaged for Python
 # (with SQLITE_TEMP_STORE=3) sorts in memory, and keeps its own temporary tables there.
 _CREATE = """
@@ -64,9 +63,7 @@ class SQLiteStaging(Staging):
             database.execute("ATTACH ? AS staging", (name,))
         finally:
             os.unlink(name)
-        for pragma in _PRAGMAS:
-            database.execute(f"PRAGMA staging.{pragma}")
-        database.conn.executescript(_CREATE)
+        database.conn.executescript(_PRAGMAS + _CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
         rows = list(rows)
