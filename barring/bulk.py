@@ -76,17 +76,13 @@ class Reader:
                 yield Rejected(line, reason, record, excess)
 
     def _records(self) -> Iterator[Record]:
-        try:
-            with _utf8_alone():
-                if self._start == "[":
-                    yield from _array(self._first + self._text.read())
-                elif self._start == "{":
-                    yield from _json_lines(_lines(self._first, self._text))
-                else:
-                    yield from _table(_lines(self._first, self._text), self._first)
-        finally:
-            if not self._text.buffer.closed:
-                self._text.detach()
+        with _utf8_alone():
+            if self._start == "[":
+                yield from _array(self._first + self._text.read())
+            elif self._start == "{":
+                yield from _json_lines(_lines(self._first, self._text))
+            else:
+                yield from _table(_lines(self._first, self._text), self._first)
 
 
 def _fault(values: Sequence[Any], rules: Sequence[TextRule]) -> str | None:

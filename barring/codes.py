@@ -6,15 +6,7 @@ from urllib.parse import quote
 from flask import Response, g, jsonify
 from webargs.flaskparser import abort
 
-from schemas.codes import (
-    AuthorizationCode,
-    AuthorizationCodes,
-    CodesToRemove,
-    Creation,
-    NewCodes,
-    Nothing,
-    repeats,
-)
+from schemas import codes as bodies
 
 from . import logs
 from .access import Role, requires
@@ -61,7 +53,7 @@ CREATED = {
 }
 
 
-def blueprint(storage: Storage, new_codes: NewCodes) -> CodesBlueprint:
+def blueprint(storage: Storage, new_codes: bodies.NewCodes) -> CodesBlueprint:
     """The six operations on the codes in `storage`; `new_codes` is the rule for creating some."""
     codes = CodesBlueprint(
         "Authorization codes",
@@ -78,7 +70,7 @@ def blueprint(storage: Storage, new_codes: NewCodes) -> CodesBlueprint:
 def _reads(codes: CodesBlueprint, storage: Storage) -> None:
     @codes.get(ALL)
     @requires(Role.END_USER)
-    @codes.response(200, AuthorizationCodes, description="All codes of the user, by code")
+    @codes.response(200, bodies.AuthorizationCodes, description="All codes of the user, by code")
     @codes.doc(operationId="listAuthorizationCodes")
     def list_codes(owner: Owner) -> Response:
         """List the authorization codes of a user"""
@@ -89,7 +81,7 @@ def _reads(codes: CodesBlueprint, storage: Storage) -> None:
 
     @codes.get(ONE, parameters=CODE)
     @requires(Role.END_USER)
-    @codes.response(200, AuthorizationCode, description="The code")
+    @codes.response(200, bodies.AuthorizationCode, description="The code")
     @codes.doc(operationId="getAuthorizationCode")
     def get_code(owner: Owner, code: str) -> Response:
         """Get an authorization code of a user"""
@@ -97,13 +89,13 @@ def _reads(codes: CodesBlueprint, storage: Storage) -> None:
         return jsonify(found._asdict()) if found else abort(404, message=UNKNOWN)
 
 
-def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> None:
+def _creations(codes: CodesBlueprint, storage: Storage, new_codes: bodies.NewCodes) -> None:
     @codes.post(ALL)
     @requires(Role.GROUP_ADMIN)
     @codes.arguments(new_codes, examples=CREATION_EXAMPLES)
-    @codes.response(201, Nothing, description="Everything is stored")
+    @codes.response(201, bodies.Nothing, description="Everything is stored")
     @codes.doc(operationId="createAuthorizationCodes", responses={201: CREATED})
-    def create_codes(new: Creation, owner: Owner) -> Response:
+    def create_codes(new: bodies.Creation, owner: Owner) -> Response:
         """Create an authorization code for a user, or a list of them
 
         A list is one unit: all of it is stored, or none of it. A code that exists already is a
@@ -125,8 +117,8 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: NewCodes) -> 
 def _removals(codes: CodesBlueprint, storage: Storage) -> None:
     @codes.delete(ALL)
     @requires(Role.GROUP_ADMIN)
-    @codes.arguments(CodesToRemove(), examples=REMOVAL_EXAMPLES)
-    @codes.response(200, Nothing, description="None of the codes is there any more")
+    @codes.arguments(bodies.CodesToRemove(), examples=REMOVAL_EXAMPLES)
+    @codes.response(200, bodies.Nothing, description="None of the codes is there any more")
     @codes.doc(operationId="deleteAuthorizationCodes")
     def delete_codes(named: dict[str, list[str]], owner: Owner) -> Response:
         """Remove a list of authorization codes from a user
@@ -138,7 +130,7 @@ def _removals(codes: CodesBlueprint, storage: Storage) -> None:
 
     @codes.delete(ONE, parameters=CODE)
     @requires(Role.GROUP_ADMIN)
-    @codes.response(200, Nothing, description="The code is not there any more")
+    @codes.response(200, bodies.Nothing, description="The code is not there any more")
     @codes.doc(operationId="deleteAuthorizationCode")
     def delete_code(owner: Owner, code: str) -> Response:
         """Remove an authorization code from a user
@@ -149,9 +141,9 @@ def _removals(codes: CodesBlueprint, storage: Storage) -> None:
         return jsonify({})
 
 
-def _refuse_existing(new: Creation, positions: Collection[int]) -> None:
+def _refuse_existing(new: bodies.Creation, positions: Collection[int]) -> None:
     exists = {"code": ["This code exists already."]}
-    twins = repeats(new.codes)
+    twins = bodies.repeats(new.codes)
     items = {str(position): twins.get(position, exists) for position in positions}
     abort(
         400,

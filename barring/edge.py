@@ -22,7 +22,7 @@ class OwnerPart(BaseConverter):
     """A tenant, group or user id in a path; a segment that cannot be one is not found."""
 
     # Not to_python: where that refuses a segment, werkzeug answers most methods with 405.
-    regex = rf"(?=[^/]{{{OWNER_ID.minimum},{OWNER_ID.maximum}}}/)(?:{OWNER_ID.pattern})"
+    regex = rf"(?=[^/]{{{OWNER_ID.min},{OWNER_ID.max}}}/)(?:{OWNER_ID.pattern})"
     # It holds no slash, but what follows is thus one expression: half the time of one a segment.
     part_isolating = False
 

@@ -9,10 +9,11 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
 from marshmallow import Schema
+from marshmallow.fields import String
 from werkzeug.routing import UnicodeConverter
 
 from schemas.codes import NewCodes
-from schemas.rules import OWNER_ID, TextRule
+from schemas.rules import OWNER_ID
 
 from . import __version__
 from .access import Mode
@@ -46,21 +47,8 @@ Say who you are with **Authorize**: an End User reads, a Group Admin and above a
 """
 
 
-def _described(rule: TextRule) -> dict[str, Any]:
-    pattern = f"^(?:{rule.pattern})$"
-    return {"minLength": rule.minimum, "maxLength": rule.maximum, "pattern": pattern}
-
-
 class _Converter(OpenAPIConverter):
-    """Documents NewCodes as what it is, one of two shapes, and a TextRule as its limits."""
-
-    def init_attribute_functions(self) -> None:
-        super().init_attribute_functions()
-        self.attribute_functions.append(self.rule2properties)
-
-    def rule2properties(self, field: Any, **_: Any) -> dict[str, Any]:
-        rules = [_described(rule) for rule in field.validators if isinstance(rule, TextRule)]
-        return rules[0] if rules else {}
+    """Documents NewCodes as what it is, one of two shapes."""
 
     def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
         if isinstance(schema, NewCodes):
@@ -119,11 +107,12 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
     )
+    documenting: Any = _Marshmallow()
     api = JSONErrors(
         app,
         spec_kwargs={
             "info": {"description": _DESCRIPTION},
-            "marshmallow_plugin": _Marshmallow(),
+            "marshmallow_plugin": documenting,
             "extra_plugins": [_Answers(mode)],
         },
     )
@@ -131,6 +120,7 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
     api.DEFAULT_ERROR_RESPONSE_NAME = None
     for name, scheme in mode.security_schemes.items():
         api.spec.components.security_scheme(name, scheme)
-    api.register_converter(OwnerPart, lambda _: {"type": "string", **_described(OWNER_ID)})
+    owner_id = documenting.converter.field2property(String(validate=OWNER_ID))
+    api.register_converter(OwnerPart, lambda _: owner_id)
     api.register_converter(UnicodeConverter, lambda _: {"type": "string", "pattern": "^[^/]+$"})
     return api

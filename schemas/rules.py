@@ -23,9 +23,10 @@ class TextRule(Validator):
 
         NUL is always among them: not every database can hold it.
         """
-        self.minimum = minimum
-        self.maximum = maximum
+        # By these names apispec finds what it documents of a validator.
+        self.min, self.max, self.equal = minimum, maximum, None
         self.pattern = pattern
+        self.regex = re.compile(f"^(?:{pattern})$")
         self.message = message
         within = rf"(?=[^{never}]{{{minimum},{maximum}}}\Z)"
         self._matches = re.compile(rf"{within}(?:{pattern})", re.ASCII).fullmatch

@@ -19,18 +19,13 @@ class _Content:
 
     def __init__(self) -> None:
         self.count = 0
-        self._hash = hashlib.blake2b(digest_size=16)
-
-    @property
-    def checksum(self) -> str:
-        """Of what was read until now."""
-        return self._hash.hexdigest()
+        self.hash = hashlib.blake2b(digest_size=16)
 
     def read(self, storage: Storage) -> Iterator[list[StagedRow]]:
         """All codes, in parts."""
         with closing(storage.export()) as rows:
             while part := list(itertools.islice(rows, AT_ONCE)):
-                self._hash.update(orjson.dumps(part))
+                self.hash.update(orjson.dumps(part))
                 yield [StagedRow(line, *row) for line, row in enumerate(part, self.count)]
                 self.count += len(part)
 
@@ -67,10 +62,10 @@ def copy_codes(source: str, target: str) -> None:
                 staging.add("fail", lambda row: None, keep_going=False)
         for _ in copied.read(goal):
             pass
-    if (content.count, content.checksum) != (copied.count, copied.checksum):
+    if content.hash.digest() != copied.hash.digest():
         raise StorageError(
             f"{goal}: holds other codes than {origin}; name a database that is empty"
         )
     if empty:
         audit("create", content.count)
-    click.echo(f"{content.count} codes copied; both hold the same ({content.checksum})")
+    click.echo(f"{content.count} codes copied; both hold the same ({content.hash.hexdigest()})")

@@ -1,28 +1,8 @@
 """Where the codes are kept. The scheme of a URL picks the engine."""
 
-from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 from .base import Storage, StorageError
-
-
-def _sqlite(url: str) -> Storage:
-    from .sqlite import SQLiteStorage
-
-    return SQLiteStorage(unquote(urlsplit(url).path[1:]))
-
-
-def _postgres(url: str) -> Storage:
-    try:
-        from .postgres import PostgresStorage
-    except ImportError as error:
-        raise StorageError(
-            f"postgresql:// needs the extra 'postgres' of this package ({error.name} is missing)"
-        ) from error
-    return PostgresStorage(url)
-
-
-_ENGINES: dict[str, Callable[[str], Storage]] = {"sqlite": _sqlite, "postgresql": _postgres}
 
 
 def open_storage(url: str) -> Storage:
@@ -31,8 +11,17 @@ def open_storage(url: str) -> Storage:
     Opens no connection. Raises StorageError for a scheme that no engine serves.
     """
     scheme = urlsplit(url).scheme
-    if scheme not in _ENGINES:
-        raise StorageError(
-            f"no storage engine serves {scheme}:// (there is: {', '.join(_ENGINES)})"
-        )
-    return _ENGINES[scheme](url)
+    if scheme == "sqlite":
+        from .sqlite import SQLiteStorage
+
+        return SQLiteStorage(unquote(urlsplit(url).path[1:]))
+    if scheme == "postgresql":
+        try:
+            from .postgres import PostgresStorage
+        except ImportError as error:
+            raise StorageError(
+                "postgresql:// needs the extra 'postgres' of this package "
+                f"({error.name} is missing)"
+            ) from error
+        return PostgresStorage(url)
+    raise StorageError(f"no storage engine serves {scheme}:// (there is: sqlite, postgresql)")

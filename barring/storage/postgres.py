@@ -128,7 +128,7 @@ class PostgresStorage(Storage):
 
     def _try_read(self) -> None:
         with self._connection() as connection:
-            connection.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
+            connection.execute(statements.READ_A_LITTLE).fetchone()
 
     def _try_write(self) -> None:
         self._write(_MOVE_NOTHING, ())

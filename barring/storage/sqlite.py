@@ -131,9 +131,7 @@ class SQLiteStorage(Storage):
     def _try_read(self) -> None:
         with self._translated, self._reading:
             self._connections.check_in_place()
-            self._connections.get("read").execute(
-                "SELECT 1 FROM authorization_codes LIMIT 1"
-            ).fetchone()
+            self._connections.get("read").execute(statements.READ_A_LITTLE).fetchone()
 
     def _try_write(self) -> None:
         self._writer.write(sqlite_schema.mark, lambda _: None)

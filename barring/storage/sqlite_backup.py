@@ -23,7 +23,7 @@ def copy_database(source: Database, target: Path, progress: Progress) -> None:
     with replacing(target) as partial:
         source.execute("BEGIN")
         try:
-            source.execute("SELECT 1 FROM authorization_codes LIMIT 1").fetchone()
+            source.execute(statements.READ_A_LITTLE).fetchone()
             with closing(sqlite3.connect(partial)) as copy:
                 source.conn.backup(
                     copy,

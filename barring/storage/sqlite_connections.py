@@ -93,11 +93,8 @@ class Connections:
             yield
             if keep:
                 self._commit(database)
-            else:
-                database.rollback()
-        except BaseException:
-            database.rollback()
-            raise
+        finally:
+            database.rollback()  # After a commit, of nothing.
 
     def _commit(self, database: Database) -> None:
         try:

@@ -41,13 +41,9 @@ def migrate(db: Database) -> None:
     if migrations.pending(db):
         # Immediate: of several processes that start together one migrates, the others wait and
         # find nothing left to do. sqlite-utils' own transactions become savepoints inside.
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with db.conn:
+            db.execute("BEGIN IMMEDIATE")
             migrations.apply(db)
-            db.execute("COMMIT")
-        except BaseException:
-            db.rollback()
-            raise
     db.execute("PRAGMA journal_mode = WAL")
 
 

@@ -3,6 +3,7 @@
 EXPORT = """
     SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
     ORDER BY tenant_id, group_id, user_id, code"""
+READ_A_LITTLE = "SELECT 1 FROM authorization_codes LIMIT 1"
 COUNTS = """
     SELECT (SELECT count(*) FROM authorization_codes), count(*), count(DISTINCT tenant_id)
     FROM (SELECT DISTINCT tenant_id, group_id, user_id FROM authorization_codes) AS users"""
