@@ -23,10 +23,7 @@ def _owner_id(value: str) -> str:
     return value
 
 
-def _owner(command: click.Command) -> click.Command:
-    for name in ("user", "group", "tenant"):
-        command.params.insert(0, click.Argument([name], type=_owner_id))
-    return command
+_OWNER = [click.Argument([name], type=_owner_id) for name in ("tenant", "group", "user")]
 
 
 def _code(code: str) -> str:
@@ -38,8 +35,7 @@ def _code(code: str) -> str:
     return line.decode().rstrip("\r\n")
 
 
-@_owner
-@main.command("list")
+@main.command("list", params=[*_OWNER])
 @json_option
 def list_codes(tenant: str, group: str, user: str, as_json: bool) -> None:
     """List the codes of a user.
@@ -57,8 +53,7 @@ def list_codes(tenant: str, group: str, user: str, as_json: bool) -> None:
             click.echo(one_line(f"{code:<14}  {description}").rstrip())
 
 
-@_owner
-@main.command("show")
+@main.command("show", params=[*_OWNER])
 @click.argument("code")
 @json_option
 def show_code(tenant: str, group: str, user: str, code: str, as_json: bool) -> None:
@@ -75,8 +70,7 @@ def show_code(tenant: str, group: str, user: str, code: str, as_json: bool) -> N
     show(found._asdict(), as_json)
 
 
-@_owner
-@main.command("add")
+@main.command("add", params=[*_OWNER])
 @click.argument("code")
 @click.argument("description", default="")
 def add_code(tenant: str, group: str, user: str, code: str, description: str) -> None:
@@ -98,8 +92,7 @@ def add_code(tenant: str, group: str, user: str, code: str, description: str) ->
     audit("create", 1, owner)
 
 
-@_owner
-@main.command("remove")
+@main.command("remove", params=[*_OWNER])
 @click.argument("codes", nargs=-1, required=True)
 def remove_codes(tenant: str, group: str, user: str, codes: tuple[str, ...]) -> None:
     """Remove CODES of a user; - reads one from standard input. Absent ones are no error.

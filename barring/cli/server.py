@@ -1,8 +1,6 @@
 """Commands that serve, and that show how."""
 
-from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
 
 import click
 
@@ -15,18 +13,15 @@ from .common import json_option, main, show
 _SECRET = {"gateway_secret"}
 
 
-def _mirrored(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for every setting: --bind for BARRING_BIND, and so on."""
-    for field in reversed(fields(Settings)):
-        if field.name not in _SECRET:  # A secret among arguments would be everybody's.
-            option = f"--{field.name.replace('_', '-')}"
-            words = f"{variable(field.name)}."
-            command = click.option(option, field.name, metavar="VALUE", help=words)(command)
-    return command
+_OPTIONS: list[click.Parameter] = [
+    click.Option([f"--{name.replace('_', '-')}"], metavar="VALUE", help=f"{variable(name)}.")
+    for name in Settings.__dataclass_fields__
+    if name not in _SECRET  # Among arguments it would be everybody's.
+]
+"""One for every setting: --bind for BARRING_BIND, and so on."""
 
 
-@main.command()
-@_mirrored
+@main.command(params=_OPTIONS)
 def serve(**options: str | None) -> None:
     """Serve until SIGTERM or Ctrl-C. Each option goes before the environment variable it names.
 

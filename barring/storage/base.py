@@ -73,8 +73,14 @@ class StagedRow(NamedTuple):
     description: str
 
 
+Transaction = Callable[[bool], AbstractContextManager[object]]
+"""Begins a transaction that other writers wait for; its end commits if it is told to, or undoes."""
+
+
 class Staging(ABC):
     """Rows gathered beside the codes, so that the codes are locked for as short as can be."""
+
+    _transaction: Transaction
 
     @abstractmethod
     def put(self, rows: Iterable[StagedRow]) -> None:
@@ -112,10 +118,6 @@ class Staging(ABC):
         """Remove the codes of the rows in one transaction, and return how many existed."""
         with self._transaction(not dry_run):
             return self._remove()
-
-    @abstractmethod
-    def _transaction(self, keep: bool) -> AbstractContextManager[object]:
-        """A transaction that other writers wait for; its end commits, or undoes."""
 
     @abstractmethod
     def _existing(self) -> Generator[Iterable[Any], None, None]:

@@ -34,6 +34,7 @@ class PostgresStaging(Staging):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._transaction = self._begin
         connection.execute(_CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
@@ -57,7 +58,7 @@ class PostgresStaging(Staging):
         return self._connection.execute(_REMOVE).rowcount
 
     @contextmanager
-    def _transaction(self, keep: bool) -> Iterator[None]:
+    def _begin(self, keep: bool) -> Iterator[None]:
         connection = self._connection
         with connection.committing(), connection.transaction(force_rollback=not keep):
             connection.execute("ANALYZE staged")

@@ -10,6 +10,16 @@ REMOVE = """
     WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
 """Removes one code, by its owner and itself; for the service and for files alike."""
 
+_CREATE = """
+    CREATE TABLE authorization_codes (
+        tenant_id TEXT NOT NULL,
+        group_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        code TEXT NOT NULL,
+        description TEXT NOT NULL,
+        PRIMARY KEY (tenant_id, group_id, user_id, code)
+    ) STRICT, WITHOUT ROWID"""
+
 migrations = Migrations("barring")
 
 
@@ -17,18 +27,7 @@ migrations = Migrations("barring")
 def create_authorization_codes(db: Database) -> None:
     """One row a code. Clustered by its key, so that a user's list is one range of the file."""
     mark(db)
-    db.execute(
-        """
-        CREATE TABLE authorization_codes (
-            tenant_id TEXT NOT NULL,
-            group_id TEXT NOT NULL,
-            user_id TEXT NOT NULL,
-            code TEXT NOT NULL,
-            description TEXT NOT NULL,
-            PRIMARY KEY (tenant_id, group_id, user_id, code)
-        ) STRICT, WITHOUT ROWID
-        """
-    )
+    db.execute(_CREATE)
 
 
 def mark(db: Database) -> None:

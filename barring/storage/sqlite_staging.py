@@ -3,8 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from . import sqlite_schema
-from .base import StagedRow, Staging
+from .base import StagedRow, Staging, Transaction
 
 # Nothing in the file need outlive the process; 16 MB spare it most of its reads and writes.
 _PRAGMAS = """
@@ -41,8 +40,6 @@ _EXISTING = """
     USING (tenant_id, group_id, user_id, code)"""
 _KEYS = "SELECT tenant_id, group_id, user_id, code FROM staging.staged"
 
-_Begin = Callable[[bool], AbstractContextManager[Database]]
-
 
 class SQLiteStaging(Staging):
     """Tables in an attached file. It has lost its name, so that even a killed process leaves none.
@@ -50,10 +47,10 @@ class SQLiteStaging(Staging):
     Memory stays the same however many rows there are; the disk of the codes needs room for them.
     """
 
-    def __init__(self, database: Database, begin: _Begin) -> None:
-        """`begin` begins a write on `database`, which its end commits if it is told to."""
+    def __init__(self, database: Database, transaction: Transaction) -> None:
+        """`transaction` is one on `database`."""
         self._database = database
-        self._begin = begin
+        self._transaction = transaction
         with contextlib.suppress(sqlite3.OperationalError):
             database.execute("DETACH staging")  # An earlier one's.
         main = database.execute("PRAGMA database_list").fetchone()[2]
@@ -75,9 +72,6 @@ class SQLiteStaging(Staging):
         rows = self._database.execute("SELECT * FROM staging.repeated ORDER BY line")
         yield from map(StagedRow._make, rows)
         self._database.execute("DELETE FROM staging.repeated")
-
-    def _transaction(self, keep: bool) -> AbstractContextManager[object]:
-        return self._begin(keep)
 
     def _existing(self) -> Generator[Iterable[Any], None, None]:
         yield from self._database.execute(_EXISTING)
