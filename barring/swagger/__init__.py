@@ -22,16 +22,14 @@ def start() -> WerkzeugResponse:
     return redirect("/docs/")
 
 
-@blueprint.get("/docs/")
-def page() -> Response:
-    """The page that shows the OpenAPI document."""
-    return _send(_PAGE, "index.html")
+@blueprint.get("/docs/", endpoint="page", defaults={"name": "index.html"})
+@blueprint.get("/docs/start.js", endpoint="start_script", defaults={"name": "start.js"})
+def own_file(name: str) -> Response:
+    """The page that shows the OpenAPI document, and its script.
 
-
-@blueprint.get("/docs/start.js")
-def start_script() -> Response:
-    """The page's own script, in a file of its own so that the policy can refuse inline ones."""
-    return _send(_PAGE, "start.js")
+    The script is in a file of its own so that the policy can refuse inline ones.
+    """
+    return _send(_PAGE, name)
 
 
 @blueprint.get("/docs/<path:name>")
