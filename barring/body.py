@@ -82,17 +82,19 @@ def _received(stream: BinaryIO, length: int | None, limit: int) -> bytes:
 
 
 def leave_body(request: Request) -> None:
-    """Have the answer end the connection where much of the body, or what is broken, would follow.
+    """Have the rest of a body that was not read be read after the answer if it is small.
 
-    What is small is read before the next request, so that the connection lives on.
+    Where much would follow, or what is broken, the answer ends the connection.
     """
     length = request.environ.get("CONTENT_LENGTH")
     if length is None and "HTTP_TRANSFER_ENCODING" not in request.environ:
         return
-    small = length is not None and int(length) <= SMALL
-    if not request.body_ended and (request.body_begun or not small):
-        connection = request.environ.get("gunicorn.socket")
-        if connection:
+    connection = request.environ.get("gunicorn.socket")
+    if connection and not request.body_ended:
+        small = length is not None and int(length) <= SMALL
+        if small and not request.body_begun:
+            connection.read_on_after_answer()
+        else:
             connection.close_after_answer()
 
 

@@ -27,7 +27,6 @@ PAUSE = 30
 LINGER = 10
 """Seconds for which the rest of a refused request is read, so that its sender reads the answer."""
 
-
 QUIET = 0.5
 """Seconds that a connection must have lain idle before a worker which stops closes it.
 
@@ -42,7 +41,10 @@ class SlowHead(ParseException):
 class Listener(StreamServer):
     """Accepts the connections of one listening socket."""
 
-    max_accept = 4  # At a time: the other workers are to have their share.
+    @property
+    def max_accept(self) -> int:
+        """How many to accept at a time: at first one, so that each worker has its share."""
+        return 1 + len(self.pool) // 4
 
     def do_read(self) -> Any:
         """Accept a connection; where the process may open no more files, let it wait."""
@@ -58,9 +60,13 @@ class Listener(StreamServer):
 
     def close(self) -> None:
         """Accept what waits, which the kernel would cut off, and listen no more."""
-        while waiting := self.do_read():
-            self.do_handle(*waiting)
-        super().close()
+        try:
+            while self.started and not self.full() and (waiting := self.do_read()):
+                self.do_handle(*waiting)
+        except OSError:
+            logs.emit("warning", message="not every waiting connection could be accepted")
+        finally:
+            super().close()
 
 
 class Connection:
@@ -74,13 +80,20 @@ class Connection:
         self._request: Any = None
         self._head_until = 0.0
         self._head = b""
-        self._answer_begun = self._lingers = False
+        self._answer_begun = self._lingers = self._drains = False
 
     def recv(self, size: int) -> bytes:
         """What the client sends next; nothing where it has closed, or lay idle too long.
 
         Raises SlowHead, or TimeoutError for a body that pauses too long.
         """
+        turn = self._loop.now()
+        data = self._awaited(size)
+        if self._loop.now() == turn:
+            give_way()  # It did not have to wait: let those go first who did.
+        return data
+
+    def _awaited(self, size: int) -> bytes:
         if self._request:
             return self._receive(size, PAUSE)
         if self._head_until:
@@ -88,13 +101,10 @@ class Connection:
                 return self._receive(size, max(0.001, self._head_until - time.monotonic()))
             except TimeoutError:
                 raise SlowHead from None
-        turn = self._loop.now()
         try:
             data = self._receive(size, IDLE)
         except TimeoutError:
             return b""
-        if self._loop.now() == turn:
-            give_way()  # It did not have to wait: let those go first who did.
         self._head_until = time.monotonic() + HEAD
         return data
 
@@ -126,6 +136,8 @@ class Connection:
 
     def begin(self, request: Any) -> None:
         """From here on what comes is the body of this request, and what goes its answer."""
+        if not self._head_until:
+            give_way()  # It came together with the one before.
         self._request, self._answer_begun = request, False
 
     def end(self) -> None:
@@ -134,6 +146,11 @@ class Connection:
             self.sendall(b"")
         if self._lingers:
             self.linger()
+        elif self._drains:
+            with contextlib.suppress(OSError, ParseException):  # gunicorn knows then, and closes.
+                while self._request.body.read(65536):
+                    pass
+        self._drains = False
         self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
 
     def close_after_answer(self) -> None:
@@ -141,8 +158,13 @@ class Connection:
         self._request.force_close()
         self._lingers = True
 
+    def read_on_after_answer(self) -> None:
+        """Have the rest of the present request's body read, so that the connection lives on."""
+        self._drains = True
+
     def linger(self) -> None:
         """End the connection, and read on: a reset would take the answer from its reader."""
+        self._request, self._head_until = None, 0.0  # A worker that stops need not wait for it.
         until = time.monotonic() + LINGER
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
@@ -153,9 +175,11 @@ class Connection:
         """End the wait for a request. One that has arrived by now is read all the same."""
         waits = not self._request and not self._head_until
         if waits and time.monotonic() > self._idle_since + QUIET:
-            # TLS must not end for it, as the socket's own method would have it.
-            descriptor = os.dup(self._sock.fileno())
-            with contextlib.suppress(OSError), socket.socket(fileno=descriptor) as twin:
+            with (
+                contextlib.suppress(OSError),  # It may have ended by itself.
+                # TLS must not end for it, as the socket's own method would have it.
+                socket.socket(fileno=os.dup(self._sock.fileno())) as twin,
+            ):
                 twin.shutdown(socket.SHUT_RD)
 
     def send(self, data: bytes) -> None:

@@ -46,7 +46,7 @@ class _Output:
 
     def __init__(self) -> None:
         self._descriptor = 2
-        self._rest = b""
+        self._cut = False  # Whether there was room for a part of the last line alone.
         self._dropped = 0
 
     def never_wait(self) -> None:
@@ -61,14 +61,14 @@ class _Output:
                 os.set_blocking(2, False)
 
     def write(self, line: bytes) -> None:
-        """Write a line, and before it what came of those that found no room."""
-        text = self._rest + self._notice() + line if self._rest or self._dropped else line
+        """Write a line, and before it how many found no room."""
+        text = (b"\n" if self._cut else b"") + self._notice() + line
         try:
-            written = os.write(self._descriptor, text)
+            self._cut = os.write(self._descriptor, text) < len(text)
         except OSError:  # No room, or nobody who reads it any more: no request must fail for it.
             self._dropped += 1
         else:
-            self._rest, self._dropped = text[written:], 0
+            self._dropped = int(self._cut)
 
     def _notice(self) -> bytes:
         return _line("log_lines_dropped", {"count": self._dropped}) if self._dropped else b""

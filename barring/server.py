@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from gevent import get_hub
 from gevent.threadpool import ThreadPoolExecutor
 from gunicorn import systemd
 from gunicorn.app.base import BaseApplication
@@ -106,10 +107,16 @@ def _log_no_path(worker: Worker, req: Any) -> None:
 
 def _open_database(worker: Worker) -> None:
     """Hold the database open from the start, so that whoever would replace it can tell."""
+    get_hub().print_exception = _log_exception
     storage: Storage = worker.wsgi.extensions["barring.storage"]
     storage.threads = ThreadPoolExecutor
     with contextlib.suppress(StorageUnavailable):
         storage.check_ready()
+
+
+def _log_exception(context: object, kind: object, error: BaseException, trace: object) -> None:
+    """Takes the place of gevent's traceback on standard error, which waits and may quote values."""
+    logs.emit("unexpected_error", error=logs.describe(error))
 
 
 def _connections() -> int:

@@ -49,11 +49,17 @@ class Worker(GeventWorker):
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection."""
         if self.tls:
-            client = self.tls.wrap_socket(client, True, do_handshake_on_connect=False)
+            try:
+                client = self.tls.wrap_socket(client, True, do_handshake_on_connect=False)
+            except OSError:  # It was reset before.
+                client.close()
+                return
         connection = Connection(client)
         self.connections.add(connection)
-        super().handle(listener, connection, addr)
-        self.connections.discard(connection)
+        try:
+            super().handle(listener, connection, addr)
+        finally:
+            self.connections.discard(connection)
 
     def timeout_ctx(self) -> AbstractContextManager[None]:
         """No limit of time for what gunicorn reads: the connection has its own."""

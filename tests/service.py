@@ -112,5 +112,5 @@ def running(
         yield service
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)  # At once; what SIGTERM does has tests of its own.
         process.wait(timeout=40)

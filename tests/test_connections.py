@@ -7,15 +7,18 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.service import END_USER, GROUP_ADMIN, ROOT, Service, codes_path, environment, running
+from tests.test_tls import certificate
 from tests.waiting import await_that
 
 IMPATIENT = """
@@ -31,12 +34,20 @@ HEAD = f"{codes_path()} HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n"
 MEBIBYTE = 1024 * 1024
 
 
+@contextmanager
+def impatience(folder: Path, **settings: str) -> Iterator[Service]:
+    """A service of one worker that gives up slow clients after a second."""
+    (folder / "impatient.py").write_text(IMPATIENT)
+    options = ("--pythonpath", str(folder))
+    settings["BARRING_WORKERS"] = "1"
+    with running(folder, *options, application="impatient:app", **settings) as service:
+        yield service
+
+
 @pytest.fixture
 def impatient(tmp_path: Path) -> Iterator[Service]:
-    """One worker that gives up slow clients after a second."""
-    (tmp_path / "impatient.py").write_text(IMPATIENT)
-    options = ("--pythonpath", str(tmp_path))
-    with running(tmp_path, *options, application="impatient:app", BARRING_WORKERS="1") as service:
+    """Such a service, without TLS."""
+    with impatience(tmp_path) as service:
         yield service
 
 
@@ -83,6 +94,29 @@ def test_connection_outlives_an_early_answer_to_a_small_body(service: Service) -
     client.close()
 
 
+def test_refusal_of_a_small_body_leaves_the_connection_in_peace(impatient: Service) -> None:
+    """What is read of a refused body is no beginning of the next request: no 408 comes for it."""
+    head = f"POST {HEAD}".replace("Group Admin", "End User") + "Content-Length: 30000\r\n\r\n"
+    with impatient.connect() as connection:
+        connection.sendall(head.encode())
+        time.sleep(0.3)
+        connection.sendall(b" " * 30_000)
+        answer = connection.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert received(connection) == b""
+
+
+def test_last_answer_reaches_whoever_still_sends(service: Service) -> None:
+    """A refused body is read also where the client asked for the end of the connection."""
+    head = f"POST {HEAD}Connection: close\r\nContent-Length: 60000\r\n\r\n"
+    for _ in range(5):
+        with service.connect() as connection:
+            connection.sendall(head.replace("Group Admin", "End User").encode())
+            time.sleep(0.1)
+            connection.sendall(b" " * 60_000)
+            assert received(connection).startswith(b"HTTP/1.1 403 ")
+
+
 def test_head_that_is_not_completed_is_answered_408(impatient: Service) -> None:
     """A client that sends half of its headers is told so after a while, and given up."""
     with impatient.connect() as connection:
@@ -104,6 +138,23 @@ def test_head_that_trickles_is_given_up_all_the_same(impatient: Service) -> None
                 break
         assert time.monotonic() - began < 5
         assert received(connection).startswith(b"HTTP/1.1 408 ")
+
+
+def test_handshake_that_trickles_is_given_up(tmp_path: Path) -> None:
+    """A client that sends its TLS handshake byte by byte is closed like one that says nothing."""
+    cert, key = certificate(tmp_path)
+    tls = {"BARRING_TLS_CERT_FILE": str(cert), "BARRING_TLS_KEY_FILE": str(key)}
+    hello, trust = ssl.MemoryBIO(), ssl.create_default_context()
+    with pytest.raises(ssl.SSLWantReadError):
+        trust.wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost").do_handshake()
+    with impatience(tmp_path, **tls) as service, service.connect() as connection:
+        began = time.monotonic()
+        for byte in hello.read():
+            connection.send(bytes([byte]))
+            if select.select([connection], [], [], 0.3)[0]:
+                break
+        assert time.monotonic() - began < 5
+        assert connection.recv(100) == b""
 
 
 def test_body_that_pauses_is_answered_408(impatient: Service) -> None:

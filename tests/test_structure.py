@@ -174,9 +174,9 @@ def lines_of_code(file: Path) -> int:
 
 
 def test_the_service_stays_small() -> None:
-    """The service, with both engines, holds at most 3,445 lines of code."""
+    """The service, with both engines, holds at most 3,490 lines of code."""
     files = [file for name, file in modules().items() if name != "gunicorn.conf"]
-    assert sum(map(lines_of_code, files)) <= 3_445
+    assert sum(map(lines_of_code, files)) <= 3_490
 
 
 def private_names(tree: ast.AST) -> set[str]:

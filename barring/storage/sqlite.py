@@ -50,6 +50,10 @@ _EXISTING = """
     AND code IN (SELECT key FROM json_each(?))"""
 
 
+LONG_LISTS = 8
+"""Long lists that are read at once, each on a connection of its own."""
+
+
 def safe_version(version: tuple[int, ...]) -> bool:
     """Whether this SQLite is free of the WAL-reset bug, which can corrupt a database.
 
@@ -68,6 +72,7 @@ class SQLiteStorage(Storage):
         self.path = Path(path).absolute()
         self._connections = Connections(self.path)
         self._translated = Translated(self.path)
+        self._long_lists = threading.BoundedSemaphore(LONG_LISTS)
         self._reading = threading.Lock()  # While one read is under way, another would see its past.
 
     def __str__(self) -> str:
@@ -193,13 +198,14 @@ class SQLiteStorage(Storage):
 
     def _long_list(self, owner: Owner) -> Codes:
         """All codes as of one moment, with pauses; hence no other read uses the connection."""
-        with self._translated, self._connections.alone() as database:
+        with self._long_lists, self._translated, self._connections.alone() as database:
             return read_codes(database.conn.execute(_LIST, owner))
 
     def _write(self, operation: Callable[[Database], Result]) -> Result:
         with self._translated, self._reading:
             self._connections.get("read")  # Where there is no database, no lock of it is made.
-        return self._writer.write(operation, self.on_lock_wait)
+        result: Result = self._writer.write(operation, self.on_lock_wait)
+        return result
 
     @contextmanager
     def _alone(self, database: Database, keep: bool) -> Iterator[Database]:

@@ -21,16 +21,16 @@ class ProcessLock:
         """Wait in the kernel for the lock.
 
         Who holds _NEXT is the next to get _NOW, so that no process overtakes another that waits.
-        Raises StorageUnavailable where the file cannot be opened.
+        Raises StorageUnavailable where the file cannot be opened or locked.
         """
-        if self._file is None:
-            try:
+        try:
+            if self._file is None:
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-            except OSError as error:
-                raise StorageUnavailable(f"{self.path}: {error.strerror}") from error
-        for byte in (_NEXT, _NOW):
-            fcntl.lockf(self._file, fcntl.LOCK_EX, 1, byte)
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _NEXT)
+            for byte in (_NEXT, _NOW):
+                fcntl.lockf(self._file, fcntl.LOCK_EX, 1, byte)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _NEXT)
+        except OSError as error:
+            raise StorageUnavailable(f"{self.path}: {error.strerror}") from error
 
     def release(self) -> None:
         """Let the next process write."""

@@ -10,19 +10,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from sqlite_utils import Database
 
 from .base import AlreadyExists, StorageUnavailable
 from .sqlite_lock import ProcessLock
 
-Result = TypeVar("Result")
-
 
 class _Job:
     """A write that waits, and then what became of it."""
 
+    done = False
     result: Any = None
     error: BaseException | None = None
 
@@ -54,9 +53,7 @@ class Writer:
         self._asked = False  # Whether a task is to come that will take what waits.
         self._task: Future[None]
 
-    def write(
-        self, operation: Callable[[Database], Result], told: Callable[[float], object]
-    ) -> Result:
+    def write(self, operation: Callable[[Database], Any], told: Callable[[float], object]) -> Any:
         """What an operation returns, once it is committed. `told` gets the seconds that it waited.
 
         An operation is one statement, or changes nothing where it raises AlreadyExists.
@@ -67,7 +64,12 @@ class Writer:
             self._waiting.append(job)
             if not self._asked:
                 self._asked = True
-                self._task = self._thread.submit(self._write_waiting)
+                try:
+                    self._task = self._thread.submit(self._write_waiting)
+                except BaseException:
+                    self._asked = False
+                    self._waiting.remove(job)
+                    raise
             task = self._task
         try:
             self._await(task)
@@ -75,11 +77,13 @@ class Writer:
             with suppress(ValueError):
                 self._waiting.remove(job)
                 raise
-            task.result()  # It has begun, and so will end.
+            while not job.done:  # It has begun, and so will end; its task may be an earlier one.
+                with suppress(TimeoutError):
+                    task.result(self._seconds)
         told(job.begun - job.asked)
         if job.error:
             raise job.error
-        return cast(Result, job.result)
+        return job.result
 
     @contextmanager
     def turn(self) -> Iterator[float]:
@@ -121,6 +125,8 @@ class Writer:
         except BaseException as error:
             for job in jobs:
                 job.error = error
+        for job in jobs:
+            job.done = True
 
     def _write_together(self, jobs: list[_Job]) -> None:
         begun = time.monotonic()
