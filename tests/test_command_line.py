@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -281,3 +282,23 @@ def test_serve_mirrors_every_setting(tmp_path: Path) -> None:
         assert (option in text) is (field.name != "gateway_secret"), option
     assert "BARRING_WORKERS: " in failure(tmp_path, "serve", "--workers", "0")
     assert "secret" in failure(tmp_path, "serve", "--auth", "gateway")
+
+
+def test_only_serve_needs_gevent(tmp_path: Path) -> None:
+    """A command on the database imports no gevent, and so patches nothing."""
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('gevent' in sys.modules))\n"
+        "from barring.__main__ import run\n"
+        "run()"
+    )
+    for command in (["list", "acme", "sales", "anna"], ["check"], ["check-config", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *command],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.splitlines()[-1] == "False", done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from barring.settings import _RULES, _VARIABLES, Settings, SettingsError
-from tests.service import ROOT, environment
+from tests.service import ROOT, environment, running
 
 
 def test_defaults_are_sensible() -> None:
@@ -126,3 +126,10 @@ def test_only_settings_reads_the_environment() -> None:
     readers = [m.name for m in modules if re.search(r"os\.environ|getenv", m.read_text())]
     # metrics.py sets there what prometheus_client reads.
     assert sorted(readers) == ["metrics.py", "settings.py"]
+
+
+def test_removed_setting_is_told_of_once(tmp_path: Path) -> None:
+    """Whoever still sets the number of threads reads in one line that it is ignored."""
+    with running(tmp_path, BARRING_THREADS="8") as service:
+        (line,) = service.logged(event="warning")
+    assert line["message"].startswith("BARRING_THREADS: was removed")

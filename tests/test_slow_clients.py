@@ -3,15 +3,17 @@
 import re
 import resource
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.service import Service, codes_path, running
+from tests.service import ROOT, Service, codes_path, running
 
 SLOW = 200
+CONFIG = f"--config {ROOT / 'gunicorn.conf.py'}"
 
 
 def p99(service: Service) -> float:
@@ -93,6 +95,22 @@ def test_files_that_run_out_kill_no_worker(tmp_path: Path) -> None:
             assert client.get(codes_path()).status_code == 200
         assert re.findall(r"Booting worker with pid: (\d+)", service.log_file.read_text()) == pids
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == limit
+
+
+def test_start_says_which_limit_to_raise(tmp_path: Path) -> None:
+    """Where a process may open few files, the start tells how many connections that leaves."""
+    script = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (600, 600)); "
+    script += "os.execv(sys.executable, [sys.executable, '-m', 'gunicorn', 'wsgi:app'])"
+    command = (sys.executable, "-c", script)
+    with running(
+        tmp_path, command=command, PYTHONPATH=str(ROOT), GUNICORN_CMD_ARGS=CONFIG
+    ) as service:
+        (line,) = service.logged(event="warning")
+        with service.client() as client:
+            assert client.get(codes_path()).status_code == 200
+    assert "600 files" in line["message"]
+    assert "500 connections" in line["message"]
+    assert "ulimit -n" in line["message"]
 
 
 def test_slow_clients_do_not_slow_an_honest_one(tmp_path: Path) -> None:

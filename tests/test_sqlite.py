@@ -5,7 +5,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,10 +72,11 @@ def test_loose_permissions_are_tightened(path: Path, storage: SQLiteStorage) -> 
 
 def test_connection_is_durable_and_wipes(storage: SQLiteStorage) -> None:
     """Each connection writes through a WAL, syncs every commit and overwrites what it deletes."""
-    database = storage._connections.get("read")
     pragmas = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1}
-    for name, value in pragmas.items():
-        assert database.execute(f"PRAGMA {name}").fetchone()[0] == value
+    for use in ("read", "write"):
+        database = storage._connections.get(use)
+        for name, value in pragmas.items():
+            assert database.execute(f"PRAGMA {name}").fetchone()[0] == value
 
 
 def test_table_is_strict_and_clustered(storage: SQLiteStorage) -> None:
@@ -188,6 +191,31 @@ def test_writer_that_stopped_holds_others_up_for_a_bounded_time(
             storage.add(OWNER, [("01", "")])
         other.communicate()
     storage.add(OWNER, [("01", "")])
+
+
+class Reluctant(ThreadPoolExecutor):
+    """A thread that cannot be had at first."""
+
+    refuses = True
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:  # type: ignore[override]
+        """Fail once, as where no thread can be started."""
+        if self.refuses:
+            self.refuses = False
+            raise RuntimeError("can't start new thread")
+        return super().submit(*args, **kwargs)
+
+
+def test_write_that_cannot_be_handed_over_fails_and_is_not_done(path: Path) -> None:
+    """Without a thread a write is an error, is not done later, and keeps no other from success."""
+    storage = SQLiteStorage(str(path))
+    storage.threads = Reluctant
+    storage.prepare()
+    with pytest.raises(RuntimeError):
+        storage.add(OWNER, [("01", "")])
+    storage.add(OWNER, [("02", "")])
+    assert [code for code, _ in storage.list(OWNER)] == ["02"]
+    storage.close()
 
 
 def test_later_schema_is_refused(path: Path, storage: SQLiteStorage) -> None:
