@@ -88,25 +88,25 @@ class Connection:
         Raises SlowHead, or TimeoutError for a body that pauses too long.
         """
         turn = self._loop.now()
-        data = self._awaited(size)
+        if self._request:
+            data = self._receive(size, PAUSE)
+        elif self._head_until:
+            data = self._rest_of_head(size)
+        else:
+            try:
+                data = self._receive(size, IDLE)
+            except TimeoutError:
+                return b""
+            self._head_until = time.monotonic() + HEAD
         if self._loop.now() == turn:
             give_way()  # It did not have to wait: let those go first who did.
         return data
 
-    def _awaited(self, size: int) -> bytes:
-        if self._request:
-            return self._receive(size, PAUSE)
-        if self._head_until:
-            try:
-                return self._receive(size, max(0.001, self._head_until - time.monotonic()))
-            except TimeoutError:
-                raise SlowHead from None
+    def _rest_of_head(self, size: int) -> bytes:
         try:
-            data = self._receive(size, IDLE)
+            return self._receive(size, max(0.001, self._head_until - time.monotonic()))
         except TimeoutError:
-            return b""
-        self._head_until = time.monotonic() + HEAD
-        return data
+            raise SlowHead from None
 
     def _receive(self, size: int, seconds: float) -> bytes:
         if self._tls:

@@ -16,6 +16,8 @@ from .refusals import refuse
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """The signals that stop a worker."""
 
+_UNLIMITED = nullcontext()
+
 
 class Worker(GeventWorker):
     """Serves each connection in a greenlet."""
@@ -46,24 +48,23 @@ class Worker(GeventWorker):
             for connection in list(self.connections):
                 connection.hang_up()
 
-    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+    def handle(self, listener: Any, client: Any, addr: Any) -> Any:
         """Serve a connection."""
         if self.tls:
             try:
                 client = self.tls.wrap_socket(client, True, do_handshake_on_connect=False)
-            except OSError:  # It was reset before.
-                client.close()
-                return
+            except OSError:
+                return client.close()  # It was reset before.
         connection = Connection(client)
         self.connections.add(connection)
         try:
-            super().handle(listener, connection, addr)
+            return super().handle(listener, connection, addr)
         finally:
             self.connections.discard(connection)
 
     def timeout_ctx(self) -> AbstractContextManager[None]:
         """No limit of time for what gunicorn reads: the connection has its own."""
-        return nullcontext()
+        return _UNLIMITED
 
     def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
         """Answer a request."""
