@@ -14,10 +14,10 @@ from .application import RETRY_AFTER, Request, current_request
 from .strict_json import NotJSON, parse_json
 
 SMALL = 64 * 1024
-"""Bytes of an unread body that the server reads, rather than end the connection."""
+"""Bytes up to which an unread body is read after the answer, so that the connection stays open."""
 
 LARGE = 1024 * 1024
-"""Bytes from which on a body is a large one, of which there may not be too many."""
+"""Bytes from which on a body counts as large; those of a process share an allowance."""
 
 
 class Allowance:
@@ -82,9 +82,9 @@ def _received(stream: BinaryIO, length: int | None, limit: int) -> bytes:
 
 
 def leave_body(request: Request) -> None:
-    """Have the rest of a body that was not read be read after the answer if it is small.
+    """Read a small unread body after the answer; close the connection after it for any other.
 
-    Where much would follow, or what is broken, the answer ends the connection.
+    A body that was read in part, or is broken, closes the connection as well.
     """
     length = request.environ.get("CONTENT_LENGTH")
     if length is None and "HTTP_TRANSFER_ENCODING" not in request.environ:

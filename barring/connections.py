@@ -59,7 +59,7 @@ class Listener(StreamServer):
         return None
 
     def close(self) -> None:
-        """Accept what waits, which the kernel would cut off, and listen no more."""
+        """Accept the connections in the backlog, which would be reset, and stop listening."""
         try:
             while self.started and not self.full() and (waiting := self.do_read()):
                 self.do_handle(*waiting)
@@ -70,7 +70,7 @@ class Listener(StreamServer):
 
 
 class Connection:
-    """A socket that ends what takes a client too long. The rest it leaves to the socket."""
+    """A client's socket, with limits of time for what is read and written."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -154,16 +154,16 @@ class Connection:
         self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
 
     def close_after_answer(self) -> None:
-        """Have the answer to the present request end the connection."""
+        """Close the connection after the answer to the current request."""
         self._request.force_close()
         self._lingers = True
 
     def read_on_after_answer(self) -> None:
-        """Have the rest of the present request's body read, so that the connection lives on."""
+        """Read the rest of the current body after the answer, so that the connection stays open."""
         self._drains = True
 
     def linger(self) -> None:
-        """End the connection, and read on: a reset would take the answer from its reader."""
+        """Stop sending and read on for a while: a reset could destroy the answer."""
         self._request, self._head_until = None, 0.0  # A worker that stops need not wait for it.
         until = time.monotonic() + LINGER
         with contextlib.suppress(OSError):
@@ -172,7 +172,7 @@ class Connection:
                 give_way()  # While it finds something to read, others would not run.
 
     def hang_up(self) -> None:
-        """End the wait for a request. One that has arrived by now is read all the same."""
+        """Close an idle connection. A request that has already arrived is still read."""
         waits = not self._request and not self._head_until
         if waits and time.monotonic() > self._idle_since + QUIET:
             with (

@@ -29,7 +29,7 @@ def emit(event: str, **values: Any) -> None:
 
 
 def never_wait() -> None:
-    """From now on drop the lines for which there is no room, instead of waiting for it."""
+    """From now on drop a line that standard error has no room for, instead of waiting."""
     _output.never_wait()
 
 
@@ -46,7 +46,7 @@ class _Output:
 
     def __init__(self) -> None:
         self._descriptor = 2
-        self._cut = False  # Whether there was room for a part of the last line alone.
+        self._cut = False  # Whether only a part of the last line was written.
         self._dropped = 0
 
     def never_wait(self) -> None:
@@ -54,14 +54,14 @@ class _Output:
         if stat.S_ISREG(mode) or self._descriptor != 2:
             return
         try:
-            # Opened anew, lest others wait no more who write to the same pipe or terminal.
+            # Opened anew: O_NONBLOCK on descriptor 2 would bind all programs that share it.
             self._descriptor = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError:  # A socket, another's pipe, or no Linux.
             if not stat.S_ISCHR(mode):
                 os.set_blocking(2, False)
 
     def write(self, line: bytes) -> None:
-        """Write a line, and before it how many found no room."""
+        """Write a line, and before it the number of lines that were dropped."""
         text = (b"\n" if self._cut else b"") + self._notice() + line
         try:
             self._cut = os.write(self._descriptor, text) < len(text)

@@ -11,7 +11,7 @@ PART = 1000
 """Items of a long list that are worked on without a pause: about a millisecond's work."""
 
 MOMENT = 1e-9
-"""Seconds. With none, gevent would first go on with all that needs no look for new events."""
+"""Seconds to sleep. With 0 gevent would run all ready callbacks before it polls for events."""
 
 _gate = threading.Lock()
 
@@ -22,7 +22,7 @@ def give_way() -> None:
 
 
 def pause() -> None:
-    """Give way in long work. However much of it there is, one part is done for each round."""
+    """Give way in long work. Of all such work one part runs in each round of the event loop."""
     with _gate:
         give_way()
 

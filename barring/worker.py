@@ -40,7 +40,7 @@ class Worker(GeventWorker):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def notify(self) -> None:
-        """Tell the master that this worker lives. Without a master it stops; then none idles."""
+        """Report to the master; stop if it is gone. A worker that stops closes idle connections."""
         self.tmp.notify()
         if os.getppid() != self.ppid:
             self.alive = False

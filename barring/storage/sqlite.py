@@ -73,7 +73,7 @@ class SQLiteStorage(Storage):
         self._connections = Connections(self.path)
         self._translated = Translated(self.path)
         self._long_lists = threading.BoundedSemaphore(LONG_LISTS)
-        self._reading = threading.Lock()  # While one read is under way, another would see its past.
+        self._reading = threading.Lock()  # A read that began during another would see its snapshot.
 
     def __str__(self) -> str:
         return str(self.path)
@@ -197,7 +197,7 @@ class SQLiteStorage(Storage):
         return Writer(lock, sqlite_file.BUSY_TIMEOUT, self.threads(1), self._transaction)
 
     def _long_list(self, owner: Owner) -> Codes:
-        """All codes as of one moment, with pauses; hence no other read uses the connection."""
+        """All codes from one snapshot, with pauses; so the connection is this read's alone."""
         with self._long_lists, self._translated, self._connections.alone() as database:
             return read_codes(database.conn.execute(_LIST, owner))
 
