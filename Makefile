@@ -64,7 +64,7 @@ binary: dist/barring
 
 # What a dependency could use, and the service does not.
 UNUSED := distutils pydoc_data readline setuptools yaml
-SOURCES := app.py wsgi.py $(wildcard barring/*.py barring/*/*.py barring/swagger/*.* schemas/*.py)
+SOURCES := app.py wsgi.py $(wildcard barring/*.py barring/*/*.py barring/*/*/*.* schemas/*.py)
 
 dist/barring: .venv/development Makefile $(SOURCES)
 	@echo "Building dist/barring (about a minute)"

@@ -2,8 +2,11 @@
 
 from flask import Flask
 
-from barring import access, codes, edge, health, metrics, openapi, swagger
-from barring.application import Application
+from barring import access, metrics
+from barring.api import codes, health
+from barring.api.docs import openapi, swagger
+from barring.http import paths
+from barring.http.application import Application
 from barring.settings import Settings
 from barring.storage import open_storage
 from schemas.codes import NewCodes
@@ -21,7 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Application("barring", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.extensions["barring.storage"] = storage
-    edge.init_app(app)
+    paths.init_app(app)
     api = openapi.create_api(app, access.init_app(app, settings))
     api.register_blueprint(
         codes.blueprint(storage, NewCodes(settings.code_pattern)), parameters=codes.PARAMETERS

@@ -4,7 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()  # Before anything of the service is imported, and opens a socket or a lock.
 
-from barring.server import gunicorn_settings  # noqa: E402
+from barring.server.config import gunicorn_settings  # noqa: E402
 from barring.settings import Settings, SettingsError  # noqa: E402
 
 try:

@@ -12,8 +12,9 @@ import shutil
 import tempfile
 from typing import Any
 
+from barring.storage.base import Storage
+
 from . import logs
-from .storage.base import Storage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

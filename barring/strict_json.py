@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from .pauses import PART, pause
+from barring.pauses import PART, pause
 
 _counter = itertools.count(1)
 """Of the objects that were made, of whatever texts."""

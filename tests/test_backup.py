@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from barring.storage.sqlite import SQLiteStorage
+from barring.storage.sqlite.engine import SQLiteStorage
 from tests import command
 from tests.service import codes_path, environment, running
 from tests.storage_contract import OWNER

@@ -13,7 +13,7 @@ import pytest
 from barring import __version__
 from barring.cli import main
 from barring.settings import Settings
-from barring.storage.sqlite import SQLiteStorage
+from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import BARRING, barring, failure, logged, succeed
 from tests.service import ROOT, codes_path, environment, running
 from tests.storage_contract import OWNER

@@ -13,9 +13,9 @@ import click
 import pytest
 from flask.testing import FlaskClient
 
+from barring.api.codes import PREFIX
 from barring.cli import main
-from barring.codes import PREFIX
-from barring.refusals import _REFUSALS
+from barring.server.refusals import _REFUSALS
 from barring.settings import _REMOVED, Settings
 from tests.command import BARRING
 from tests.service import ROOT, Service, environment

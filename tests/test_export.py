@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barring.bulk import COLUMNS, Reader, Writer
+from barring.bulk.reader import COLUMNS, Reader, Writer
 from barring.domain import Owner
 from barring.storage.base import StagedRow
-from barring.storage.sqlite import SQLiteStorage
+from barring.storage.sqlite.engine import SQLiteStorage
 from schemas.rules import CODE_PATTERN, code_rule
 from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, environment

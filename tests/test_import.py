@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from barring.domain import Owner
-from barring.storage.sqlite import SQLiteStorage
+from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import BARRING, barring, failure, logged, succeed
 from tests.service import ROOT, environment
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from barring.bulk import COLUMNS, LONGEST_LINE, InputError, Reader, Rejected, Writer
+from barring.bulk.reader import COLUMNS, LONGEST_LINE, InputError, Reader, Rejected, Writer
 from barring.storage.base import StagedRow
 from schemas.rules import CODE_PATTERN, code_rule
 from tests.service import codes_path

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from barring.domain import Owner
-from barring.storage.sqlite import SQLiteStorage
+from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, codes_path, environment, running
 from tests.tools import lacking, needs

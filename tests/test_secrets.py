@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from barring.storage.base import StorageError
-from barring.storage.sqlite import SQLiteStorage
+from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import barring
 from tests.service import codes_path, running
 from tests.storage_contract import OWNER
@@ -64,7 +64,7 @@ def test_worker_timeout_and_disconnect_log_no_code(tmp_path: Path) -> None:
     """A worker killed in the middle and a client that leaves say nothing of what was asked."""
     (tmp_path / "hanging.py").write_text(
         "import time, wsgi\n"
-        "from barring.storage.sqlite import SQLiteStorage\n"
+        "from barring.storage.sqlite.engine import SQLiteStorage\n"
         "def hang(self, owner, code):\n"
         "    time.sleep(3)\n"
         "    raise RuntimeError(code)\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from barring.server import gunicorn_settings
+from barring.server.config import gunicorn_settings
 from barring.settings import Settings
 from tests.service import END_USER, ROOT, Service, codes_path, environment, running
 
@@ -105,7 +105,7 @@ def test_unexpected_error_is_told_without_quoting(tmp_path: Path) -> None:
     """A fault that nobody expected is a plain 500; the log has its place and not its text."""
     script = (
         "import app, wsgi\n"
-        "from barring.storage.sqlite import SQLiteStorage\n"
+        "from barring.storage.sqlite.engine import SQLiteStorage\n"
         f"def broken(*_): raise KeyError('{SECRET}')\n"
         "SQLiteStorage.get = broken\n"
         "app = wsgi.app\n"

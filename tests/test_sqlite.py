@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from barring.storage import open_storage
-from barring.storage import sqlite as engine
 from barring.storage.base import StorageError, StorageUnavailable
-from barring.storage.sqlite import SQLiteStorage, safe_version
+from barring.storage.sqlite import engine
+from barring.storage.sqlite.engine import SQLiteStorage, safe_version
 from tests.service import ROOT
 from tests.storage_contract import OWNER, StorageContract
 
@@ -143,9 +143,9 @@ def test_failed_migration_leaves_the_old_schema(
     def crash(db: object) -> None:
         raise RuntimeError("crash")
 
-    steps = engine.sqlite_schema.migrations._migrations
+    steps = engine.schema.migrations._migrations
     step = type(steps[0])("crash", crash)
-    monkeypatch.setattr(engine.sqlite_schema.migrations, "_migrations", [*steps, step])
+    monkeypatch.setattr(engine.schema.migrations, "_migrations", [*steps, step])
     with pytest.raises(RuntimeError):
         SQLiteStorage(str(path)).prepare()
     with sqlite3.connect(path) as connection:

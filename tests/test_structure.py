@@ -22,15 +22,19 @@ PUBLIC = {
 
 # Who may import whom, within the project. `barring` stands for any of its modules.
 ALLOWED = {
-    "wsgi": {"app", "barring"},
+    "wsgi": {"app", "barring.settings", "barring.storage.base"},
     "app": {"barring", "schemas"},
-    "gunicorn.conf": {"barring"},
+    "gunicorn.conf": {"barring.server", "barring.settings"},
     "schemas": {"barring.pauses", "schemas"},
-    "barring": {"barring", "schemas"},
+    "barring": set(),
+    "barring.__main__": {"barring.cli"},
     "barring.domain": set(),
-    "barring.pauses": set(),
+    "barring.files": set(),
     "barring.logs": set(),
+    "barring.pauses": set(),
+    "barring.strict_json": {"barring.pauses"},
     "barring.settings": {"barring.logs", "schemas"},
+    "barring.metrics": {"barring.logs", "barring.storage.base"},
     "barring.storage": {
         "barring.storage",
         "barring.domain",
@@ -38,26 +42,52 @@ ALLOWED = {
         "barring.logs",
         "barring.pauses",
     },
-    "barring.files": set(),
-    "barring.bulk": {"barring.storage", "barring.strict_json", "schemas"},
-    "barring.metrics": {"barring.logs", "barring.storage"},
-    "barring.connections": {"barring.logs", "barring.pauses"},
-    "barring.refusals": {"barring.application", "barring.connections", "barring.logs"},
-    "barring.worker": {"barring.connections", "barring.refusals"},
-    "barring.health": {"barring.metrics", "barring.storage"},
-    "barring.application": {"barring.logs"},
-    "barring.errors": {"barring.application", "barring.logs", "barring.storage", "schemas"},
+    "barring.http": {
+        "barring.http",
+        "barring.logs",
+        "barring.storage.base",
+        "barring.strict_json",
+        "schemas",
+    },
     "barring.access": {
         "barring.access",
-        "barring.application",
         "barring.domain",
+        "barring.http",
         "barring.logs",
         "barring.settings",
     },
-    "barring.body": {"barring.application", "barring.strict_json"},
-    "barring.strict_json": {"barring.pauses"},
-    "barring.edge": {"barring.application", "barring.body", "barring.logs", "schemas"},
-    "barring.swagger": set(),
+    "barring.api": {
+        "barring.access",
+        "barring.api",
+        "barring.domain",
+        "barring.http",
+        "barring.logs",
+        "barring.metrics",
+        "barring.pauses",
+        "barring.storage.base",
+        "schemas",
+    },
+    "barring.bulk": {"barring.bulk", "barring.storage.base", "barring.strict_json", "schemas"},
+    "barring.cli": {
+        "barring.access",
+        "barring.bulk",
+        "barring.cli",
+        "barring.domain",
+        "barring.files",
+        "barring.logs",
+        "barring.server",
+        "barring.settings",
+        "barring.storage",
+        "schemas",
+    },
+    "barring.server": {
+        "barring.http",
+        "barring.logs",
+        "barring.pauses",
+        "barring.server",
+        "barring.settings",
+        "barring.storage.base",
+    },
 }
 FOREIGN = ("gevent", "gunicorn", "werkzeug", "flask_smorest")
 """Libraries of which only what they name without an underscore may be used or overridden."""
@@ -66,7 +96,13 @@ PRIVATE: dict[str, str] = {}
 """The underscore names of these that are used all the same, and why. There are none."""
 
 NO_WEB = ("barring.storage", "barring.domain", "barring.settings", "barring.logs", "schemas")
-NO_STORAGE = ("schemas", "barring.access", "barring.body", "barring.edge", "barring.swagger")
+NO_STORAGE = (
+    "schemas",
+    "barring.access",
+    "barring.api.docs.swagger",
+    "barring.http.body",
+    "barring.http.paths",
+)
 
 
 def modules() -> dict[str, Path]:
@@ -174,9 +210,9 @@ def lines_of_code(file: Path) -> int:
 
 
 def test_the_service_stays_small() -> None:
-    """The service, with both engines, holds at most 3,490 lines of code."""
+    """The service, with both engines, holds at most 3,500 lines of code."""
     files = [file for name, file in modules().items() if name != "gunicorn.conf"]
-    assert sum(map(lines_of_code, files)) <= 3_490
+    assert sum(map(lines_of_code, files)) <= 3_500
 
 
 def private_names(tree: ast.AST) -> set[str]:
@@ -220,10 +256,5 @@ def test_libraries_are_used_by_the_names_they_give() -> None:
 def test_only_the_server_imports_gevent() -> None:
     """Nothing but what serves, and the command that does, needs gevent."""
     importing = {n for n, f in modules().items() if "gevent" in " ".join(imports(n, f))}
-    assert importing <= {
-        "gunicorn.conf",
-        "barring.__main__",
-        "barring.connections",
-        "barring.server",
-        "barring.worker",
-    }
+    importing -= {n for n in importing if within(n, ("barring.server",))}
+    assert importing == {"gunicorn.conf", "barring.__main__"}

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from barring.server import gunicorn_settings
+from barring.server.config import gunicorn_settings
 from barring.settings import Settings, SettingsError
 from tests.service import END_USER, codes_path, running
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import ClassVar
 from urllib.parse import unquote_to_bytes
 
-from barring.application import Request, current_request
+from barring.http.application import Request, current_request
 from barring.settings import Settings, SettingsError, is_loopback
 
 from .caller import ROLES, TITLES, Caller, Role

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NoReturn
 from webargs.flaskparser import abort
 
 from barring import logs
-from barring.application import current_request
+from barring.http.application import current_request
 from barring.settings import Settings
 
 from .caller import Caller

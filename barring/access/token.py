@@ -8,7 +8,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from barring.application import current_request
+from barring.http.application import current_request
 from barring.settings import Settings, SettingsError, read_file, split_secrets, variable
 
 from .caller import ROLES, TITLES, Caller

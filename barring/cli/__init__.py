@@ -1,6 +1,6 @@
 """The command line, `barring`: a module of commands for each thing that one works on."""
 
-from . import bulk, codes, copy, database, server
+from . import codes, copy, database, import_export, server
 from .common import main
 
-__all__ = ["bulk", "codes", "copy", "database", "main", "server"]
+__all__ = ["codes", "copy", "database", "import_export", "main", "server"]

@@ -7,7 +7,7 @@ import click
 import orjson
 from marshmallow import ValidationError
 
-from barring.bulk import InputError
+from barring.bulk.reader import InputError
 from barring.domain import Owner
 from barring.settings import Settings
 from barring.storage.base import StorageError

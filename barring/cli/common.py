@@ -10,7 +10,7 @@ import click
 import orjson
 
 from barring import __version__, logs
-from barring.bulk import InputError
+from barring.bulk.reader import InputError
 from barring.domain import Owner
 from barring.settings import Settings, SettingsError
 from barring.storage import open_storage

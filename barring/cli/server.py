@@ -30,7 +30,7 @@ def serve(**options: str | None) -> None:
       barring serve
       barring serve --bind unix:/run/barring/socket --workers 4
     """
-    from barring.server import Server, check_tls
+    from barring.server.config import Server, check_tls
 
     for name, value in options.items():
         if value is not None:

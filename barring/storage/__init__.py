@@ -12,12 +12,12 @@ def open_storage(url: str) -> Storage:
     """
     scheme = urlsplit(url).scheme
     if scheme == "sqlite":
-        from .sqlite import SQLiteStorage
+        from .sqlite.engine import SQLiteStorage
 
         return SQLiteStorage(unquote(urlsplit(url).path[1:]))
     if scheme == "postgresql":
         try:
-            from .postgres import PostgresStorage
+            from .postgres.engine import PostgresStorage
         except ImportError as error:
             raise StorageError(
                 "postgresql:// needs the extra 'postgres' of this package "

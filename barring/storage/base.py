@@ -230,8 +230,8 @@ class Storage(ABC):
         """Write a copy of the database as it is now to a file, whole or not at all."""
 
     @abstractmethod
-    def restore(self, backup: Path) -> None:
-        """Put a backup, once it is found sound, in the place of the database.
+    def restore(self, source: Path) -> None:
+        """Put the backup `source`, once it is found sound, in the place of the database.
 
         Raises StorageError where it is not, or where the database is in use.
         """

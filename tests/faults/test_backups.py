@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from barring.domain import Owner
-from barring.storage.sqlite import SQLiteStorage
+from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import barring
 from tests.service import running
 

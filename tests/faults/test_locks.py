@@ -10,7 +10,7 @@ import httpx
 import pysqlite3
 import pytest
 
-from barring.storage.sqlite_file import BUSY_TIMEOUT
+from barring.storage.sqlite.file import BUSY_TIMEOUT
 from tests.service import Service, codes_path, running
 
 from .history import History
@@ -18,7 +18,7 @@ from .operations import Kind, Operation, Outcome
 
 SLOW = """
 from gevent.monkey import get_original
-from barring.storage.sqlite_connections import Connections
+from barring.storage.sqlite.connections import Connections
 
 def slowly(connections, database, commit=Connections._commit):
     get_original("time", "sleep")(0.01)

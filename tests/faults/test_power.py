@@ -19,14 +19,14 @@ from .operations import Outcome
 from .server import Server
 
 UNSYNCED = """
-from barring.storage import sqlite_file
+from barring.storage.sqlite import file
 
-class Unsynced(sqlite_file.Database):
+class Unsynced(file.Database):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.execute("PRAGMA synchronous = OFF")
 
-sqlite_file.Database = Unsynced
+file.Database = Unsynced
 from wsgi import app
 """
 """The service with a database that syncs nothing."""

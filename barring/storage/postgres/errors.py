@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from .base import OutcomeUnknown, StorageUnavailable
-from .postgres_pool import CHECKOUT_SECONDS
+from barring.storage.base import OutcomeUnknown, StorageUnavailable
+
+from .pool import CHECKOUT_SECONDS
 
 UNDONE = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """What the database undid for another's sake, and asks to try again."""

@@ -10,9 +10,9 @@ from sqlite_utils import Database
 
 from barring import logs
 from barring.files import directory, sync_directory
+from barring.storage.base import StorageError
 
-from . import sqlite_schema
-from .base import StorageError
+from . import schema
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another's lock."""
@@ -55,7 +55,7 @@ def create(path: Path) -> None:
             Path(leftover).unlink(missing_ok=True)
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with closing(connect(new)) as database:
-            sqlite_schema.migrate(database)
+            schema.migrate(database)
         new.rename(path)
         # What is acknowledged later must not lie in a file that a power cut makes nameless.
         for folder in (path.parent, path.parent.parent):
@@ -74,7 +74,7 @@ def check_header(path: Path) -> None:
         raise StorageError(
             f"{path}: is not a SQLite database; name another file, or restore a backup"
         )
-    if int.from_bytes(header[68:72]) != sqlite_schema.APPLICATION_ID:
+    if int.from_bytes(header[68:72]) != schema.APPLICATION_ID:
         raise StorageError(
             f"{path}: is another program's database; name another file in BARRING_DATABASE_URL"
         )
@@ -85,7 +85,7 @@ def check_content(database: Database, path: Path, *, whole: bool) -> None:
 
     It is read through if it is small, or if `whole` asks for it.
     """
-    if later := sqlite_schema.later_steps(database):
+    if later := schema.later_steps(database):
         raise StorageError(
             f"{path}: was written by a later release ({', '.join(later)}); install that release"
         )

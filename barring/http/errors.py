@@ -6,11 +6,11 @@ from flask import Response, jsonify
 from flask_smorest import Api
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
+from barring import logs
+from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from schemas.errors import Error
 
-from . import logs
 from .application import RETRY_AFTER, current_request
-from .storage.base import OutcomeUnknown, StorageUnavailable
 
 _MESSAGES = {
     404: "Nothing is at this path; /openapi.json lists the paths.",

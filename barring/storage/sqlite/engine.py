@@ -14,9 +14,8 @@ from sqlite_utils import Database
 
 from barring.domain import AuthorizationCode, Owner
 from barring.pauses import PART
-
-from . import sqlite_backup, sqlite_file, sqlite_schema, statements
-from .base import (
+from barring.storage import statements
+from barring.storage.base import (
     AlreadyExists,
     Progress,
     Row,
@@ -26,10 +25,12 @@ from .base import (
     StorageUnavailable,
     read_codes,
 )
-from .sqlite_connections import REMEDIES, Connections, Translated
-from .sqlite_lock import ProcessLock
-from .sqlite_staging import SQLiteStaging
-from .sqlite_writer import Writer
+
+from . import backup, file, schema
+from .connections import REMEDIES, Connections, Translated
+from .lock import ProcessLock
+from .staging import SQLiteStaging
+from .writer import Writer
 
 Codes = list[AuthorizationCode]
 Result = TypeVar("Result")
@@ -86,16 +87,16 @@ class SQLiteStorage(Storage):
         with _files(self.path):
             with self._translated:
                 if not os.path.lexists(self.path):
-                    sqlite_file.create(self.path)
+                    file.create(self.path)
                 if not os.access(self.path, os.W_OK):
                     raise StorageError(f"{self.path}: {REMEDIES['SQLITE_READONLY']}")
-                sqlite_file.check_header(self.path)
+                file.check_header(self.path)
                 # A connection that writes would, at its end, move a -wal into a refused file.
                 mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
-                with closing(sqlite_file.connect(self.path, mode)) as database:
-                    sqlite_file.check_content(database, self.path, whole=False)
+                with closing(file.connect(self.path, mode)) as database:
+                    file.check_content(database, self.path, whole=False)
                 with self._connections.alone() as database:
-                    sqlite_schema.migrate(database)
+                    schema.migrate(database)
             if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
                 self.path.chmod(0o600)
 
@@ -130,7 +131,7 @@ class SQLiteStorage(Storage):
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         rows = [(*owner, code) for code in codes]
         return self._write(
-            lambda database: int(database.conn.executemany(sqlite_schema.REMOVE, rows).rowcount)
+            lambda database: int(database.conn.executemany(schema.REMOVE, rows).rowcount)
         )
 
     def _try_read(self) -> None:
@@ -139,7 +140,7 @@ class SQLiteStorage(Storage):
             self._connections.get("read").execute(statements.READ_A_LITTLE).fetchone()
 
     def _try_write(self) -> None:
-        self._writer.write(sqlite_schema.mark, lambda _: None)
+        self._writer.write(schema.mark, lambda _: None)
 
     def vacuum(self) -> None:
         with self._translated, self._connections.alone() as database:
@@ -175,18 +176,18 @@ class SQLiteStorage(Storage):
         if self.keeps(target):
             raise StorageError(f"{target}: is the database itself; name another file")
         with self._translated, _files(target), self._connections.alone() as database:
-            sqlite_backup.copy_database(database, target, progress)
+            backup.copy_database(database, target, progress)
 
-    def restore(self, backup: Path) -> None:
+    def restore(self, source: Path) -> None:
         with _files(self.path):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sqlite_backup.put_in_place(backup, self.path)
+            backup.put_in_place(source, self.path)
 
     def check(self) -> dict[str, int | str]:
         with _files(self.path), self._translated, self._connections.alone() as database:
-            sqlite_file.check_header(self.path)
-            sqlite_file.check_content(database, self.path, whole=True)
-            return sqlite_backup.count(database)
+            file.check_header(self.path)
+            file.check_content(database, self.path, whole=True)
+            return backup.count(database)
 
     def close(self) -> None:
         self._connections.close()
@@ -194,7 +195,7 @@ class SQLiteStorage(Storage):
     @cached_property
     def _writer(self) -> Writer:
         lock = ProcessLock(self.path.with_name(f"{self.path.name}-lock"))
-        return Writer(lock, sqlite_file.BUSY_TIMEOUT, self.threads(1), self._transaction)
+        return Writer(lock, file.BUSY_TIMEOUT, self.threads(1), self._transaction)
 
     def _long_list(self, owner: Owner) -> Codes:
         """All codes from one snapshot, with pauses; so the connection is this read's alone."""

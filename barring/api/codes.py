@@ -6,15 +6,14 @@ from urllib.parse import quote
 from flask import Response, g, jsonify
 from webargs.flaskparser import abort
 
+from barring import logs
+from barring.access import Role, requires
+from barring.domain import Owner
+from barring.http.application import current_request, json_list
+from barring.http.body import CodesBlueprint
+from barring.pauses import in_parts
+from barring.storage.base import AlreadyExists, Storage
 from schemas import codes as bodies
-
-from . import logs
-from .access import Role, requires
-from .application import current_request, json_list
-from .body import CodesBlueprint
-from .domain import Owner
-from .pauses import in_parts
-from .storage.base import AlreadyExists, Storage
 
 ALL = "/"
 ONE = "/<string:code>/"

@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 from gunicorn.http import errors
 
-from . import logs
-from .application import HEADERS
+from barring import logs
+from barring.http.application import HEADERS
+
 from .connections import SlowHead
 
 _Refusal = tuple[int, str, str]

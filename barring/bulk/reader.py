@@ -14,10 +14,9 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import orjson
 
+from barring.storage.base import StagedRow
+from barring.strict_json import NotJSON, parse_json
 from schemas.rules import DESCRIPTION, OWNER_ID, TextRule
-
-from .storage.base import StagedRow
-from .strict_json import NotJSON, parse_json
 
 COLUMNS = ("tenant", "group", "user", "code", "description")
 MORE = ("line", "reason")

@@ -8,9 +8,10 @@ import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring.files import replacing
+from barring.storage import statements
+from barring.storage.base import Progress, StorageError
 
-from . import sqlite_file, sqlite_schema, statements
-from .base import Progress, StorageError
+from . import file, schema
 
 _PAGES_A_STEP = 4096
 
@@ -54,9 +55,9 @@ def put_in_place(backup: Path, target: Path) -> None:
 def _verify(copy: Path, backup: Path) -> None:
     """Raise StorageError, naming the backup, where its copy is no sound database."""
     try:
-        sqlite_file.check_header(backup)
-        with closing(sqlite_file.connect(copy)) as database:
-            sqlite_file.check_content(database, backup, whole=True)
+        file.check_header(backup)
+        with closing(file.connect(copy)) as database:
+            file.check_content(database, backup, whole=True)
     except StorageError as error:
         raise StorageError(f"cannot be restored: {error}") from error
     except sqlite3.DatabaseError as error:
@@ -66,7 +67,7 @@ def _verify(copy: Path, backup: Path) -> None:
 def count(database: Database) -> dict[str, int | str]:
     """How much a database holds, and which steps of the schema it has."""
     codes, users, tenants = database.execute(statements.COUNTS).fetchone()
-    steps = [step.name for step in sqlite_schema.migrations.applied(database)]
+    steps = [step.name for step in schema.migrations.applied(database)]
     return {"codes": codes, "users": users, "tenants": tenants, "schema": steps[-1]}
 
 

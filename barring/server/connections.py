@@ -12,8 +12,8 @@ import gevent
 from gevent.server import StreamServer
 from gunicorn.http.errors import ParseException
 
-from . import logs
-from .pauses import give_way
+from barring import logs
+from barring.pauses import give_way
 
 IDLE = 15
 """Seconds for which a connection may lie idle between two requests, or before the first."""

@@ -12,14 +12,13 @@ from marshmallow import Schema
 from marshmallow.fields import String
 from werkzeug.routing import UnicodeConverter
 
+from barring import __version__
+from barring.access import Mode
+from barring.http.errors import JSONErrors
+from barring.http.paths import OwnerPart
+from barring.storage.base import StorageUnavailable
 from schemas.codes import NewCodes
 from schemas.rules import OWNER_ID
-
-from . import __version__
-from .access import Mode
-from .edge import OwnerPart
-from .errors import JSONErrors
-from .storage.base import StorageUnavailable
 
 _ANSWERS = {
     "400": "The request is not valid; `message` and `errors` say why.",

@@ -22,10 +22,11 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.util import import_app
 
-from . import logs
+from barring import logs
+from barring.settings import Settings, SettingsError, read_file, variable
+from barring.storage.base import Storage, StorageUnavailable
+
 from .connections import IDLE
-from .settings import Settings, SettingsError, read_file, variable
-from .storage.base import Storage, StorageUnavailable
 from .worker import STOPPING, Worker
 
 _PR_SET_PDEATHSIG = 1

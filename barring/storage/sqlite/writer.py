@@ -14,8 +14,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from .base import AlreadyExists, StorageUnavailable
-from .sqlite_lock import ProcessLock
+from barring.storage.base import AlreadyExists, StorageUnavailable
+
+from .lock import ProcessLock
 
 
 class _Job:

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from .base import StorageUnavailable
+from barring.storage.base import StorageUnavailable
 
 _NOW, _NEXT = 0, 1
 """The bytes of the file that the writing process locks, and the one after it."""

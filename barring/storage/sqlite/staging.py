@@ -10,8 +10,9 @@ from typing import Any
 import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
-from . import sqlite_schema
-from .base import StagedRow, Staging, Transaction
+from barring.storage.base import StagedRow, Staging, Transaction
+
+from . import schema
 
 # Nothing in the file need outlive the process; 16 MB spare it most of its reads and writes.
 _PRAGMAS = """
@@ -82,4 +83,4 @@ class SQLiteStaging(Staging):
     def _remove(self) -> int:
         keys = self._database.execute(_KEYS)
         # A statement a row: one for all would gather the keys in memory first.
-        return int(self._database.conn.executemany(sqlite_schema.REMOVE, keys).rowcount)
+        return int(self._database.conn.executemany(schema.REMOVE, keys).rowcount)

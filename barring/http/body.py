@@ -10,8 +10,9 @@ from gunicorn.http.errors import ParseException
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser, abort
 
+from barring.strict_json import NotJSON, parse_json
+
 from .application import RETRY_AFTER, Request, current_request
-from .strict_json import NotJSON, parse_json
 
 SMALL = 64 * 1024
 """Bytes up to which an unread body is read after the answer, so that the connection stays open."""

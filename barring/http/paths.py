@@ -8,9 +8,9 @@ from webargs.flaskparser import abort
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
+from barring import logs
 from schemas.rules import OWNER_ID
 
-from . import logs
 from .application import Request, current_request
 from .body import leave_body
 

@@ -13,9 +13,8 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from barring.domain import AuthorizationCode, Owner
-
-from . import postgres_pool, postgres_schema, statements
-from .base import (
+from barring.storage import statements
+from barring.storage.base import (
     AlreadyExists,
     OutcomeUnknown,
     Progress,
@@ -26,9 +25,11 @@ from .base import (
     StorageUnavailable,
     read_codes,
 )
-from .postgres_errors import UNDONE, translated
-from .postgres_pool import ANSWER_SECONDS, CHECKOUT_SECONDS, CONNECTIONS, Connection
-from .postgres_staging import PostgresStaging
+
+from . import pool, schema
+from .errors import UNDONE, translated
+from .pool import ANSWER_SECONDS, CHECKOUT_SECONDS, CONNECTIONS, Connection
+from .staging import PostgresStaging
 
 _LIST = """
     SELECT code, description FROM authorization_codes
@@ -72,7 +73,7 @@ class PostgresStorage(Storage):
 
     def __init__(self, url: str) -> None:
         try:
-            self._name, self._conninfo = postgres_pool.parameters(url)
+            self._name, self._conninfo = pool.parameters(url)
         except psycopg.ProgrammingError:  # Its text may quote a password.
             raise StorageError("the postgresql:// URL is none that PostgreSQL knows") from None
         if "@" in self._name:
@@ -88,7 +89,7 @@ class PostgresStorage(Storage):
 
     def prepare(self) -> None:
         with self._alone() as connection:
-            postgres_schema.migrate(connection, self._name)
+            schema.migrate(connection, self._name)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._connection() as connection:
@@ -159,19 +160,19 @@ class PostgresStorage(Storage):
 
     def exists(self) -> bool:
         with self._alone() as connection:
-            return postgres_schema.exists(connection)
+            return schema.exists(connection)
 
     def backup(self, target: Path, progress: Progress) -> NoReturn:
         raise StorageError(f"{self}: is backed up by PostgreSQL's own tools, pg_dump say")
 
-    def restore(self, backup: Path) -> NoReturn:
+    def restore(self, source: Path) -> NoReturn:
         raise StorageError(f"{self}: is restored by PostgreSQL's own tools, pg_restore say")
 
     def check(self) -> dict[str, int | str]:
         codes, users, tenants = self._counts()
         with self._alone() as connection:
-            schema = (postgres_schema.applied(connection) or ["none"])[-1]
-        return {"codes": codes, "users": users, "tenants": tenants, "schema": schema}
+            step = (schema.applied(connection) or ["none"])[-1]
+        return {"codes": codes, "users": users, "tenants": tenants, "schema": step}
 
     def close(self) -> None:
         """Nothing: outside of a call, no thread has a connection of its own."""
@@ -229,20 +230,20 @@ class PostgresStorage(Storage):
     @contextmanager
     def _connection(self, *, writes: bool = False) -> Iterator[Connection]:
         """A connection of the pool. Raises StorageUnavailable where none can be had in time."""
-        pool = self._opened()
+        opened = self._opened()
         with translated(self._name):
-            connection = postgres_pool.take(pool)
+            connection = pool.take(opened)
         try:
             with translated(self._name, writes=writes):
                 yield connection
         finally:
-            postgres_pool.give_back(pool, connection)
+            pool.give_back(opened, connection)
 
     @contextmanager
     def _alone(self, *, writes: bool = False) -> Iterator[Connection]:
         """A connection outside of the pool, for work that may take long."""
         with translated(self._name):
-            connection = postgres_pool.connect(self._conninfo)
+            connection = pool.connect(self._conninfo)
         with closing(connection), translated(self._name, writes=writes):
             yield connection
 
@@ -250,8 +251,8 @@ class PostgresStorage(Storage):
         """The pool, opened on its first use: threads and connections do not survive a fork."""
         with self._opening:
             if self._pool is None:
-                self._pool = postgres_pool.open_pool(self._conninfo)
-                weakref.finalize(self, postgres_pool.close, self._pool)
+                self._pool = pool.open_pool(self._conninfo)
+                weakref.finalize(self, pool.close, self._pool)
         return self._pool
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 
 import click
 
-from barring.bulk import COLUMNS, MORE, InputError, Reader, Rejected, Writer
+from barring.bulk.reader import COLUMNS, MORE, InputError, Reader, Rejected, Writer
 from barring.files import replacing
 from barring.settings import Settings
 from barring.storage.base import Existing, StagedRow, Staging, Storage

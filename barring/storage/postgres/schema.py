@@ -1,7 +1,8 @@
 """The tables of the PostgreSQL engine, and how those of an earlier release become current."""
 
-from .base import StorageError
-from .postgres_pool import Connection
+from barring.storage.base import StorageError
+
+from .pool import Connection
 
 _LOCK = 0x42415252
 """The advisory lock of who migrates: "BARR", as no other program is likely to choose."""

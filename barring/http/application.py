@@ -11,7 +11,7 @@ from flask.globals import request_ctx
 from flask.json.provider import JSONProvider
 from werkzeug.routing import MapAdapter
 
-from . import logs
+from barring import logs
 
 HEADERS = {
     "Cache-Control": "no-store",

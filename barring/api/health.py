@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response
 
-from .metrics import CONTENT_TYPE, Metrics
-from .storage.base import Storage
+from barring.metrics import CONTENT_TYPE, Metrics
+from barring.storage.base import Storage
 
 
 def blueprint(storage: Storage, metrics: Metrics | None) -> Blueprint:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
-from . import sqlite_file
-from .base import OutcomeUnknown, StorageUnavailable
+from barring.storage.base import OutcomeUnknown, StorageUnavailable
+
+from . import file
 
 REMEDIES = {
     "SQLITE_NOTADB": "is not a SQLite database; name another file, or restore a backup",
@@ -43,7 +44,7 @@ class Connections:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._open: dict[str, Database] = {}
-        self._opened: tuple[sqlite_file.Identity, ...] = ()
+        self._opened: tuple[file.Identity, ...] = ()
 
     def get(self, use: str) -> Database:
         """The connection of this process for one use, opened when it is first asked for."""
@@ -58,9 +59,9 @@ class Connections:
     def _connect(self) -> Database:
         # Another file must not be opened: this one's -wal would be taken for its own.
         self.check_in_place()
-        database = sqlite_file.connect(self._path)
+        database = file.connect(self._path)
         known = self._opened
-        self._opened = known + sqlite_file.identities(self._path)[len(known) :]
+        self._opened = known + file.identities(self._path)[len(known) :]
         return database
 
     @contextmanager
@@ -74,7 +75,7 @@ class Connections:
 
     def check_in_place(self) -> None:
         """Refuse to go on where a path has come to mean another file, or none."""
-        pairs = zip(self._opened, sqlite_file.identities(self._path), strict=False)
+        pairs = zip(self._opened, file.identities(self._path), strict=False)
         if any(opened and opened != present for opened, present in pairs):
             raise StorageUnavailable(f"{self._path}: was moved or replaced; restart the service")
 

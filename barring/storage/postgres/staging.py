@@ -4,8 +4,9 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .base import StagedRow, Staging
-from .postgres_pool import Connection
+from barring.storage.base import StagedRow, Staging
+
+from .pool import Connection
 
 _CREATE = """
     CREATE TEMPORARY TABLE staged (

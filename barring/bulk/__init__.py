@@ -1,0 +1,1 @@
+"""Files of authorization codes: formats, reading and writing."""

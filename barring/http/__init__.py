@@ -1,0 +1,1 @@
+"""What every request shares: the application, paths, bodies and errors."""
