@@ -19,6 +19,18 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _UNLIMITED = nullcontext()
 
 
+class _Remembered:
+    """gunicorn's settings, each looked up once: it asks for twenty at every request."""
+
+    def __init__(self, settings: Any) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._settings, name)
+        setattr(self, name, value)
+        return value
+
+
 class Worker(GeventWorker):
     """Serves each connection in a greenlet."""
 
@@ -32,6 +44,7 @@ class Worker(GeventWorker):
         """Serve until this worker is to stop, and then until the last request is answered."""
         self.connections: set[Connection] = set()
         self.tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        self.cfg: Any = _Remembered(self.cfg)
         super().run()
 
     def init_signals(self) -> None:
