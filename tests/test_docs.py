@@ -65,8 +65,8 @@ def can_run(block: object) -> bool:
 
 
 def test_every_command_is_documented() -> None:
-    """README's table names every command, and whatever a document calls a command is one."""
-    sections = re.split(r"^## ", TEXTS["README.md"], flags=re.M)
+    """operate.md's table names every command, and whatever a document calls a command is one."""
+    sections = re.split(r"^## ", TEXTS["docs/operate.md"], flags=re.M)
     (section_of_commands,) = [part for part in sections if part.startswith("Command line")]
     rows = re.findall(r"^\| (`.+?) \|", section_of_commands, re.M)
     named = {name for row in rows for name in re.findall(r"`([a-z-]+)", row)}
