@@ -15,9 +15,13 @@ from .report import Results
 from .servers import CALLER, FLASK, OURS, PATH, USER, Server, call, owner
 
 SLOW = {
-    "3,000 slow heads": (3000, ["-H", "-i", "5"], USER),
-    "3,000 slow bodies": (3000, ["-B", "-i", "5", "-s", "8192", "-t", "POST"], USER),
-    "500 slow readers of 1.7 MB": (
+    "3,000 clients sending headers slowly": (3000, ["-H", "-i", "5"], USER),
+    "3,000 clients sending bodies slowly": (
+        3000,
+        ["-B", "-i", "5", "-s", "8192", "-t", "POST"],
+        USER,
+    ),
+    "500 clients reading 1.7 MB slowly": (
         500,
         ["-X", "-w", "10", "-y", "20", "-n", "5", "-z", "32", "-k", "1"],
         "/docs/swagger-ui-bundle.js",
@@ -48,8 +52,8 @@ def rates(plan: Plan, results: Results) -> None:
 def long_requests(plan: Plan, results: Results) -> None:
     """A GET of one code beside long lists that are written, and beside one that is read."""
     beside = {
-        LISTS_4: _paced("GET one, beside lists of 10,000 written"),
-        LONG_2: _paced("GET one, beside a list of 200,000 read"),
+        LISTS_4: _paced("GET one, while lists of 10,000 are written"),
+        LONG_2: _paced("GET one, while a list of 200,000 is read"),
     }
     for turn in range(plan.rounds):
         with ExitStack() as stack:
@@ -66,7 +70,7 @@ def long_requests(plan: Plan, results: Results) -> None:
 def slow_clients(plan: Plan, results: Results) -> None:
     """A GET of one code beside very many clients who take their time."""
     _allow_files()
-    beside = {kind: _paced(f"GET one, beside {kind}") for kind in SLOW}
+    beside = {kind: _paced(f"GET one, with {kind}") for kind in SLOW}
     for turn in range(plan.rounds):
         with ExitStack() as stack:
             server = plan.start(stack, OURS, plan.stored)

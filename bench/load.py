@@ -40,15 +40,15 @@ LIST = Workload("GET a list of 10", "list")
 POST = Workload("POST one", "post")
 POST_100 = Workload("POST a list of 100", "post100")
 POST_10000 = Workload("POST a list of 10,000, 4 connections", "post10000", 4, 3)
-LISTS_4 = Workload("POST a list of 10,000, 4 clients, all the time", "post10000", 4)
-LONG_2 = Workload("GET a list of 200,000, 2 clients, all the time", "long", 2)
+LISTS_4 = Workload("POST a list of 10,000, 4 clients, continuously", "post10000", 4)
+LONG_2 = Workload("GET a list of 200,000, 2 clients, continuously", "long", 2)
 MIX = Workload("90 % GET one, 10 % POST one", "mix")
 GET_64 = Workload("GET one, 64 connections", "get", 64)
 POST_64 = Workload("POST one, 64 connections", "post", 64)
 DELETE = Workload("DELETE one", "delete")
 RATES = (
-    Workload("GET one, 1,000 a second", "get", 64, pause=64),
-    Workload("GET one, 2,000 a second", "get", 64, pause=32),
+    Workload("GET one, 1,000 requests/s", "get", 64, pause=64),
+    Workload("GET one, 2,000 requests/s", "get", 64, pause=32),
 )
 
 ALL = (GET, LIST, POST, POST_100, POST_10000, MIX, GET_64, POST_64, DELETE)

@@ -64,8 +64,8 @@ def peers(plan: Plan, results: Results) -> None:
                     if workload in workloads_of(server.subject):
                         measure(plan, results, server, workload, plan.stored, number)
             for server in servers:
-                results.note(server.subject.name, "memory after all, MiB", server.memory())
-                results.note(server.subject.name, "memory, pages counted twice", server.resident())
+                results.note(server.subject.name, "memory at the end (PSS), MiB", server.memory())
+                results.note(server.subject.name, "memory at the end (RSS), MiB", server.resident())
     for workload in (GET, LIST):
         results.ratio(workload, OURS, FLASK, 1.0)
         results.ratio(workload, OURS, FALCON, 0.65)
@@ -79,7 +79,9 @@ def peers(plan: Plan, results: Results) -> None:
     results.ratio(POST_10000, OURS, FALCON, 1.5)
     results.at_most("Cold start, s", results.noted(OURS, "cold start, s"), 0.9)
     results.at_most(
-        "Memory of all processes, MiB", results.noted(OURS, "memory after all, MiB"), 160
+        "Memory of all processes (PSS), MiB",
+        results.noted(OURS, "memory at the end (PSS), MiB"),
+        160,
     )
 
 
@@ -119,10 +121,12 @@ def scale(plan: Plan, results: Results) -> None:
     for workload in (GET, LIST, POST):
         results.ratio(workload, large, small, 0.85)
     starts = [results.noted(subject, "cold start, s") for subject in (large, small)]
-    results.at_most("Start with many codes, s more", starts[0] - starts[1], 0.05)
+    results.at_most(f"Extra cold start with {plan.large:,} codes, s", starts[0] - starts[1], 0.05)
     text = sum(len("".join(row).encode()) for row in rows(plan.stored))
     size = Path(plan.seeds.fresh(OURS, plan.stored)).stat().st_size
-    results.at_most("File, bytes a code above its text", (size - text) / plan.stored, BYTES_AT_MOST)
+    results.at_most(
+        "Database file, bytes per code beyond its text", (size - text) / plan.stored, BYTES_AT_MOST
+    )
 
 
 def postgres(plan: Plan, results: Results) -> None:
@@ -149,15 +153,15 @@ def long_list(plan: Plan, results: Results) -> None:
         least = sqlite3.connect(seed, isolation_level=None)
         least.execute("PRAGMA journal_mode = WAL")
         least.execute("PRAGMA synchronous = FULL")
-        measure(plan, results, server, Workload("warm", "get"), plan.stored, 200)
+        measure(plan, results, server, Workload("warm-up", "get"), plan.stored, 200)
         idle = server.resident()
         pairs = [_long_lists(server, least, number) for number in range(10 * plan.rounds)]
         results.at_most(
-            "POST a list of 10,000: times the least",
+            "POST a list of 10,000: time relative to parsing and inserting alone",
             statistics.median(ours / bare for ours, bare in pairs),
             2.0,
         )
-        results.at_most("POST a list of 10,000: MiB above idle", server.peak() - idle, 64)
+        results.at_most("POST a list of 10,000: memory above idle, MiB", server.peak() - idle, 64)
         least.close()
 
 

@@ -43,7 +43,7 @@ def previous(plan: Plan, results: Results) -> None:
         results.ratio_at_most(workload, NOW, before, "p99", most)
     for subject, seconds in zip((NOW, before), starts, strict=True):
         results.note(subject.name, "barring --version, s", seconds)
-    words = f"barring --version, seconds: {NOW.name} beside {before.name}"
+    words = f"barring --version, s: {NOW.name} vs {before.name}"
     results.times_at_most(words, starts[0] / starts[1], 1.1)
 
 

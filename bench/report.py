@@ -14,8 +14,8 @@ from .servers import OURS, ROOT, Subject
 DOCS = ROOT / "docs"
 
 
-FIGURES = {"rate": "requests a second", "p99": "p99", "spent": "processor for a request"}
-"""Of a run, in words."""
+FIGURES = {"rate": "requests/s", "p99": "p99", "spent": "CPU per request"}
+"""The name of each figure of a run."""
 
 
 class Goal(NamedTuple):
@@ -64,14 +64,14 @@ class Results:
     def ratio(self, workload: Workload, one: Subject, other: Subject, least: float) -> None:
         """Ask that `one` answers at least `least` times what `other` does."""
         found = self.times(workload, one.name, other.name)
-        words = f"{workload.title}: {one.name} beside {other.name}"
+        words = f"{workload.title}: {one.name} vs {other.name}"
         self.goals.append(Goal(words, f"≥ {least:g} x", f"{found:.2f} x", found >= least))
 
     def ratio_at_most(
         self, workload: Workload, one: Subject, other: Subject, figure: str, most: float
     ) -> None:
         """Ask that a figure of `one` is at most so many times that of `other`."""
-        words = f"{workload.title}, {FIGURES[figure]}: {one.name} beside {other.name}"
+        words = f"{workload.title}, {FIGURES[figure]}: {one.name} vs {other.name}"
         self.times_at_most(words, self.times(workload, one.name, other.name, figure), most)
 
     def times_at_most(self, words: str, found: float, most: float) -> None:
@@ -84,14 +84,14 @@ class Results:
 
     def markdown(self) -> str:
         """The tables: goals, runs, notes."""
-        lines = ["| asked | | found | |", "| --- | --- | --- | --- |"]
+        lines = ["| goal | target | measured | |", "| --- | --- | --- | --- |"]
         for goal in self.goals:
             verdict = "met" if goal.met else "**not met**"
             lines.append(f"| {goal.words} | {goal.asked} | {goal.found} | {verdict} |")
         lines += [
             "",
             "| workload | server | requests/s | p50, ms | p99, ms | busier worker "
-            "| processor, µs a request | x |",
+            "| CPU, µs/request | ratio |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         ]
         for workload, subjects in self.runs.items():
@@ -103,7 +103,7 @@ class Results:
                     f"| {workload.title} | {name} | {rate:,.1f} | {p50:.2f} | {p99:.2f} "
                     f"| {part:.0%} | {spent:,.0f} | {times:.2f} |"
                 )
-        lines += ["", "| figure | server | median |", "| --- | --- | ---: |"]
+        lines += ["", "| measurement | server | median |", "| --- | --- | ---: |"]
         for what, named in self.notes.items():
             for name, values in named.items():
                 lines.append(f"| {what} | {name} | {statistics.median(values):.3g} |")
@@ -115,15 +115,17 @@ def write(results: Results, rounds: int, seconds: int, stored: int) -> None:
     packages = ("flask", "gunicorn", "gevent", "falcon", "fastapi", "sqlalchemy", "uvicorn")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     head = (
-        "# Benchmark\n\nWritten by `make bench`; how to read it is told in "
-        "[develop.md](develop.md#speed).\n\n"
-        f"{datetime.date.today()}, {_processors()}, Python {platform.python_version()}; "
-        f"{versions}. Medians of {rounds} rounds of {seconds} s a run, "
-        f"{stored:,} codes stored. The last column is the median of each round's ratio, of "
-        "the first server named to this one. The goals compare with the peers on gunicorn's "
-        "threads, which is what their users start with; those on its gevent worker are there to "
-        "tell what the server does from what the application does.\n\n"
-        "![Requests a second, beside the other servers](benchmark.svg)\n\n"
+        "# Benchmark\n\n`make bench` writes this page. [develop.md](develop.md#speed) explains how "
+        "to read it.\n\n"
+        f"Run on {datetime.date.today()}: {_processors()}, Python {platform.python_version()}, "
+        f"{versions}. Rounds: {rounds}. Seconds per run: {seconds}. Codes stored: {stored:,}.\n\n"
+        "Every figure is the median of all rounds. `busier worker` is that worker's share of the "
+        "CPU time of all workers. `ratio` is the requests/s of the first server of the workload, "
+        "divided by those of this server. A ratio above 1 means that the first is faster.\n\n"
+        "The goals compare the service with servers on gunicorn's threads, because their users "
+        "start with threads. The servers on gunicorn's gevent worker show how much of a "
+        "difference comes from the server, and how much from the application.\n\n"
+        "![Requests per second, relative to other servers](benchmark.svg)\n\n"
     )
     (DOCS / "benchmark.md").write_text(head + results.markdown())
     _plot(results, DOCS / "benchmark.svg")
@@ -162,7 +164,7 @@ def _plot(results: Results, path: Path) -> None:
             [times - 1 for _, times in found],
             height,
             left=1,
-            label=f"beside {name}",
+            label=f"vs {name}",
         )
     axes.set_xscale("log")
     ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10]
@@ -171,7 +173,7 @@ def _plot(results: Results, path: Path) -> None:
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks([i + 0.4 - height / 2 for i in range(len(shown))], [w.title for w in shown])
     axes.invert_yaxis()
-    axes.set_title("Requests a second of this service, as times those of the others")
+    axes.set_title("Requests per second of this service, relative to other servers")
     axes.legend(loc="best")
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})

@@ -84,7 +84,7 @@ FASTAPI = Subject(
     ],
     _DATABASE,
 )
-NAIVE = Subject("this stack, naively", [*_THREADED, "naive:app"], _DATABASE)
+NAIVE = Subject("same stack, unoptimized", [*_THREADED, "naive:app"], _DATABASE)
 ON_POSTGRES = replace(OURS, name="this service, PostgreSQL")
 FASTAPI_ON_POSTGRES = replace(FASTAPI, name="FastAPI + SQLAlchemy, PostgreSQL")
 
