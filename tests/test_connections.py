@@ -22,7 +22,7 @@ from tests.test_tls import certificate
 from tests.waiting import await_that
 
 IMPATIENT = """
-from barring import connections
+from barring.server import connections
 
 connections.HEAD = connections.PAUSE = 1
 connections.IDLE = 2
