@@ -71,7 +71,7 @@ class Server(BaseApplication):
 
 def _keep_what_was_unpacked() -> None:
     """Lock the binary's folder to the end of this process: cleaners of /tmp pass over it then."""
-    fcntl.flock(os.open(Path(__file__).parent.parent, os.O_RDONLY), fcntl.LOCK_SH)
+    fcntl.flock(os.open(Path(__file__).parents[2], os.O_RDONLY), fcntl.LOCK_SH)
 
 
 def _end_with_the_launcher() -> None:
