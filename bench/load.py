@@ -148,7 +148,7 @@ def check(server: Server) -> None:
         b'{"code":"smoke-1","description":"One"}',
         b'{"authCodes":[{"code":"smoke-2"},{"code":"smoke-3"}]}',
     )
-    steps = [
+    steps: list[tuple[str, str, bytes | None, int | None, object]] = [
         ("GET", f"{USER}00000001/", None, 200, {"code": "00000001", "description": "Desk 1"}),
         ("GET", USER, None, 200, 10),
     ]

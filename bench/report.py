@@ -59,7 +59,8 @@ class Results:
         of = self.runs[workload]
         pairs = list(zip(of[one], of[other], strict=True))
         even = [(a, b) for a, b in pairs if workload.even(max(a.part, b.part))]
-        return statistics.median(getattr(a, figure) / getattr(b, figure) for a, b in even or pairs)
+        ratios: list[float] = [getattr(a, figure) / getattr(b, figure) for a, b in even or pairs]
+        return statistics.median(ratios)
 
     def ratio(self, workload: Workload, one: Subject, other: Subject, least: float) -> None:
         """Ask that `one` answers at least `least` times what `other` does."""

@@ -193,7 +193,8 @@ class Server:
 
     def memory(self) -> float:
         """MiB that all its processes hold; a page that they share counts once."""
-        return sum(p.memory_full_info().pss for p in self._processes()) / 2**20
+        held: list[int] = [p.memory_full_info().pss for p in self._processes()]
+        return sum(held) / 2**20
 
     def peak(self) -> float:
         """MiB that its processes held at most, each at its own time."""

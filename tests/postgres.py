@@ -119,7 +119,7 @@ class Cluster:
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """The rows of a statement, outside of a transaction."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            cursor = connection.execute(statement)
             return list(cursor) if cursor.description else []
 
     def _processes(self) -> list[int]:
@@ -128,7 +128,7 @@ class Cluster:
         return [postmaster, *map(int, path.read_text().split())]
 
     def _control(self, *arguments: str) -> None:
-        command = [programs() / "pg_ctl", *arguments, "-D", self.folder]
+        command = [str(programs() / "pg_ctl"), *arguments, "-D", str(self.folder)]
         # Not captured: the server would inherit the pipe, and nobody would see its end.
         subprocess.run(
             command, check=True, user=USER, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -168,8 +168,8 @@ def database(server_url: str, options: str = "") -> Iterator[str]:
     """The URL of a new and empty database on a server; `options` are of CREATE DATABASE."""
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} {options}")  # type: ignore[call-overload]
+        connection.execute(f"CREATE DATABASE {name} {options}")
         try:
             yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
         finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

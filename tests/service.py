@@ -73,6 +73,11 @@ class Service:
         raise AssertionError(f"no {pattern!r} in the log:\n{self.log_file.read_text()}")
 
 
+def received(connection: socket.socket) -> bytes:
+    """Everything that comes until the other end closes."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """This process's environment with BARRING_* settings for a service of its own in `folder`."""
     inherited = {name: value for name, value in os.environ.items() if "BARRING_" not in name}

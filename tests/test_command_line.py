@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,7 +188,7 @@ def test_errors_are_one_line(
 def test_wrong_setting_is_named(tmp_path: Path, variable: str, value: str) -> None:
     """Every command says which variable of the environment is wrong, in one line."""
     for command in (["check-config"], ["serve"], ["list", *ANNA]):
-        setting = {f"BARRING_{variable}": value}
+        setting: dict[str, Any] = {f"BARRING_{variable}": value}
         assert f"BARRING_{variable}: " in failure(tmp_path, *command, **setting)
 
 
@@ -249,7 +250,7 @@ def test_check_config_asks_the_mode(tmp_path: Path) -> None:
     """A mode that lacks its secret or key is told before the service is started."""
     assert "BARRING_GATEWAY_SECRET" in failure(tmp_path, "check-config", BARRING_AUTH="gateway")
     assert "BARRING_JWT_" in failure(tmp_path, "check-config", BARRING_AUTH="jwt")
-    short = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": "hunter2"}
+    short: dict[str, Any] = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": "hunter2"}
     assert "hunter2" not in failure(tmp_path, "check-config", **short)
 
 

@@ -17,7 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import END_USER, GROUP_ADMIN, ROOT, Service, codes_path, environment, running
+from tests.service import (
+    END_USER,
+    GROUP_ADMIN,
+    ROOT,
+    Service,
+    codes_path,
+    environment,
+    received,
+    running,
+)
 from tests.test_tls import certificate
 from tests.waiting import await_that
 
@@ -49,11 +58,6 @@ def impatient(tmp_path: Path) -> Iterator[Service]:
     """Such a service, without TLS."""
     with impatience(tmp_path) as service:
         yield service
-
-
-def received(connection: socket.socket) -> bytes:
-    """All that comes until the service closes."""
-    return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 @pytest.mark.parametrize("role", ["End User", "nobody"])
@@ -303,13 +307,14 @@ def test_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
         env=environment(tmp_path, BARRING_WORKERS="1"),
         stderr=subprocess.PIPE,
     )
-    assert process.stderr
+    stderr = process.stderr
+    assert stderr
     log = b""
 
     def read_until(word: bytes) -> None:
         nonlocal log
         while word not in log:
-            part = os.read(process.stderr.fileno(), 65536)
+            part = os.read(stderr.fileno(), 65536)
             assert part, log
             log += part
 
@@ -325,16 +330,16 @@ def test_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
         return answer.status
 
     assert {get() for _ in range(2000)} == {200}
-    while select.select([process.stderr], [], [], 0)[0]:
-        log += os.read(process.stderr.fileno(), 65536)
+    while select.select([stderr], [], [], 0)[0]:
+        log += os.read(stderr.fileno(), 65536)
     assert get() == 200
     read_until(b"log_lines_dropped")
     assert {get() for _ in range(2000)} == {200}
     client.close()
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
-    log += process.stderr.read()
-    process.stderr.close()
+    log += stderr.read()
+    stderr.close()
     lines = [json.loads(line) for line in log.splitlines()]
     dropped = [line["count"] for line in lines if line["event"] == "log_lines_dropped"]
     requests = [line for line in lines if line["event"] == "request"]

@@ -48,14 +48,15 @@ def unit(tmp_path: Path) -> Path:
 
 def test_systemd_understands_the_unit(unit: Path) -> None:
     """systemd finds no fault with the unit, and nothing to warn of."""
-    command = [needs("systemd-analyze"), "verify", "--man=no", unit]
+    command = [needs("systemd-analyze"), "verify", "--man=no", str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_unit_is_hardened(unit: Path) -> None:
     """systemd rates what the unit leaves open at 2.0 of 10 at most; without measures it is 9.6."""
-    command = [needs("systemd-analyze"), "security", "--offline=true", "--threshold=20", unit]
+    options = ["--offline=true", "--threshold=20"]
+    command = [needs("systemd-analyze"), "security", *options, str(unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

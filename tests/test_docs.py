@@ -164,7 +164,7 @@ def machine(tmp_path: Path, service: Service) -> dict[str, str]:
     inherited = environment(tmp_path)
     path = f"{command.parent}:{Path(sys.executable).parent}:{inherited['PATH']}"
     prepared = inherited | {"PATH": path}
-    add = [command, "add", "a", "b", "c", "1234"]
+    add = [str(command), "add", "a", "b", "c", "1234"]
     subprocess.run(add, env=prepared, capture_output=True, check=True)
     return prepared
 

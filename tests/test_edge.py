@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.service import Service, codes_path
+from tests.service import Service, codes_path, received
 
 PATH = codes_path(user="edge")
 ADMIN = "X-Role: Group Admin\r\n"
@@ -17,7 +17,7 @@ def exchange(service: Service, raw: str | bytes) -> list[tuple[int, dict[str, st
     with service.connect() as connection:
         connection.sendall(raw if isinstance(raw, bytes) else raw.encode("latin-1"))
         connection.shutdown(socket.SHUT_WR)
-        stream = b"".join(iter(lambda: connection.recv(65536), b""))
+        stream = received(connection)
     answers = []
     while stream:
         head, _, stream = stream.partition(b"\r\n\r\n")

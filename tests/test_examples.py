@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import ROOT, Service, codes_path
+from tests.service import ROOT, Service, codes_path, received
 
 EXAMPLES = ROOT / "docs" / "examples"
 CHANGES = (EXAMPLES / "changes.csv").read_text()
@@ -146,7 +146,7 @@ class Faulty:
                         service.sendall(data)
                 except TimeoutError:
                     service.shutdown(socket.SHUT_WR)
-                answer = b"".join(iter(lambda s=service: s.recv(65536), b""))
+                answer = received(service)
                 if count % 2:
                     client.sendall(answer)
 

@@ -6,6 +6,7 @@ import pty
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -271,7 +272,7 @@ def test_message_is_one_line_whatever_the_file_holds(tmp_path: Path) -> None:
 def test_code_pattern_of_the_operator_binds(tmp_path: Path) -> None:
     """BARRING_CODE_PATTERN is the rule of an import too, and not of a removal."""
     file = written(tmp_path, *for_anna("ab"))
-    digits = {"BARRING_CODE_PATTERN": "[0-9]+"}
+    digits: dict[str, Any] = {"BARRING_CODE_PATTERN": "[0-9]+"}
     assert "match [0-9]+" in failure(tmp_path, "import", file, **digits)
     succeed(tmp_path, "import", file)
     assert succeed(tmp_path, "import", "--delete", file, **digits) == "1 code removed\n"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from typing import Literal
 from unittest.mock import ANY
 from urllib.parse import quote
 
@@ -39,7 +40,9 @@ def refusal(content: str | bytes) -> str:
     return str(caught.value)
 
 
-def table(delimiter: str = ",", end: str = "\n", quoting: int = csv.QUOTE_MINIMAL) -> str:
+def table(
+    delimiter: str = ",", end: str = "\n", quoting: Literal[0, 1, 2, 3] = csv.QUOTE_MINIMAL
+) -> str:
     """The rows, as a spreadsheet would write them."""
     stream = io.StringIO(newline="")
     # The line end decides what the module quotes; a description here holds each of them.

@@ -12,7 +12,7 @@ from barring import __version__
 @pytest.fixture
 def document(client: FlaskClient) -> dict[str, Any]:
     """The document as it is served."""
-    answer = client.get("/openapi.json").json
+    answer: dict[str, Any] | None = client.get("/openapi.json").json
     assert answer
     return answer
 

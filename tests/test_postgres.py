@@ -174,7 +174,7 @@ def test_server_that_takes_no_writes_is_not_ready(storage: Storage, postgres: st
     storage.check_ready()
     name = postgres.rpartition("/")[2]
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload]
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     with pytest.raises(StorageUnavailable):
         open_storage(postgres).check_ready()
 
@@ -275,7 +275,7 @@ def test_slow_reader_of_an_export_gets_all_of_it(storage: Storage, postgres: str
     name = postgres.rpartition("/")[2]
     with psycopg.connect(postgres, autocommit=True) as connection:
         for what in ("idle_in_transaction_session_timeout", "statement_timeout"):
-            connection.execute(f"ALTER DATABASE {name} SET {what} = '100ms'")  # type: ignore[call-overload]
+            connection.execute(f"ALTER DATABASE {name} SET {what} = '100ms'")
     export = open_storage(postgres).export()
     first = next(export)
     time.sleep(0.3)
@@ -312,7 +312,7 @@ def test_pgbouncer_in_transaction_mode(server: str, postgres: str) -> None:
     ):
         name = postgres.rpartition("/")[2]
         with psycopg.connect(postgres, autocommit=True) as connection:
-            connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '4s'")  # type: ignore[call-overload]
+            connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '4s'")
         storage = open_storage(f"{way}/{name}")
         storage.prepare()
 

@@ -44,7 +44,7 @@ TAKEN = re.compile(r"This code exists already\.|Repeats the code of item \d+\.")
 
 @schemathesis.hook
 def filter_failure(
-    context: Any, failure: Exception, case: schemathesis.Case, response: schemathesis.Response
+    context: Any, failure: Exception, case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> bool:
     """Keep every failure but one: a valid body was refused for codes that are taken, only.
 
@@ -125,11 +125,13 @@ def test_no_sequence_of_requests_breaks_the_document(service: Service, config: P
     with service.client() as client:
 
         @hypothesis.seed(SEED)
-        class Scenario(schema.as_state_machine()):
+        class Scenario(schema.as_state_machine()):  # type: ignore[misc]  # Made at run time.
             def setup(self) -> None:
                 self.owners: set[str] = set()
 
-            def after_call(self, response: schemathesis.Response, case: schemathesis.Case) -> None:
+            def after_call(
+                self, response: schemathesis.Response, case: schemathesis.Case[Any]
+            ) -> None:
                 super().after_call(response, case)
                 if case.method == "POST" and response.status_code == 201:
                     self.owners.add(case.formatted_path)

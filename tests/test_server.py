@@ -16,7 +16,15 @@ import pytest
 
 from barring.server.config import gunicorn_settings
 from barring.settings import Settings
-from tests.service import END_USER, ROOT, Service, codes_path, environment, running
+from tests.service import (
+    END_USER,
+    ROOT,
+    Service,
+    codes_path,
+    environment,
+    received,
+    running,
+)
 
 STOPPED = """
 import os
@@ -93,7 +101,7 @@ def test_no_code_reaches_the_log(tmp_path: Path) -> None:
             with service.connect() as connection:
                 connection.sendall(raw.encode())
                 connection.shutdown(socket.SHUT_WR)
-                answer = b"".join(iter(lambda c=connection: c.recv(65536), b""))
+                answer = received(connection)
             assert SECRET.encode() not in answer
     log = service.log_file.read_text()
     assert '"event":"refused"' in log

@@ -9,11 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pysqlite3
 import pytest
 
 from barring.storage import open_storage
 from barring.storage.base import StorageError, StorageUnavailable
-from barring.storage.sqlite import engine
+from barring.storage.sqlite import engine, schema
 from barring.storage.sqlite.engine import SQLiteStorage, safe_version
 from tests.service import ROOT
 from tests.storage_contract import OWNER, StorageContract
@@ -143,9 +144,9 @@ def test_failed_migration_leaves_the_old_schema(
     def crash(db: object) -> None:
         raise RuntimeError("crash")
 
-    steps = engine.schema.migrations._migrations
+    steps = schema.migrations._migrations
     step = type(steps[0])("crash", crash)
-    monkeypatch.setattr(engine.schema.migrations, "_migrations", [*steps, step])
+    monkeypatch.setattr(schema.migrations, "_migrations", [*steps, step])
     with pytest.raises(RuntimeError):
         SQLiteStorage(str(path)).prepare()
     with sqlite3.connect(path) as connection:
@@ -198,7 +199,7 @@ class Reluctant(ThreadPoolExecutor):
 
     refuses = True
 
-    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:  # type: ignore[override]
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """Fail once, as where no thread can be started."""
         if self.refuses:
             self.refuses = False
@@ -266,7 +267,7 @@ def test_versions_with_the_wal_bug_are_known(version: tuple[int, ...], safe: boo
 
 def test_old_sqlite_stops_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an older SQLite the start fails before the file is made."""
-    monkeypatch.setattr(engine.sqlite3, "sqlite_version_info", (3, 40, 1))
+    monkeypatch.setattr(pysqlite3, "sqlite_version_info", (3, 40, 1))
     with pytest.raises(StorageError, match=r"3\.51\.3 or later"):
         SQLiteStorage(str(path)).prepare()
     assert not path.exists()

@@ -103,7 +103,7 @@ class Page:
 
     def requested(self) -> set[str]:
         """The origins that the page has asked for anything since the last call."""
-        events = [json.loads(line["message"]) for line in self.browser.get_log("performance")]
+        events = [json.loads(line["message"]) for line in self._log("performance")]
         urls = [
             urlsplit(event["message"]["params"]["request"]["url"])
             for event in events
@@ -113,7 +113,11 @@ class Page:
 
     def complaints(self) -> list[dict[str, Any]]:
         """What the console holds of errors, of which a breach of the policy is one."""
-        return [line for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]
+        return [line for line in self._log("browser") if line["level"] == "SEVERE"]
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = self.browser.get_log(kind)  # type: ignore[no-untyped-call]
+        return lines
 
 
 def _block(operation: str) -> str:

@@ -64,7 +64,7 @@ class Codes(MethodView):
     def get(self, **owner: str) -> dict[str, Any]:
         """List them."""
         authorize(0)
-        rows = database()["codes"].rows_where(KEY, owner, order_by="code")
+        rows = database().table("codes").rows_where(KEY, owner, order_by="code")
         return {"authCodes": [{"code": r["code"], "description": r["description"]} for r in rows]}
 
     def post(self, **owner: str) -> tuple[dict[str, Any], int]:
@@ -73,7 +73,7 @@ class Codes(MethodView):
         body: Any = request.get_json()
         items = body.get("authCodes", [body])
         rows = [owner | item for item in AuthorizationCode(many=True).load(items)]
-        database()["codes"].insert_all(rows)
+        database().table("codes").insert_all(rows)
         return {}, 201
 
 
@@ -85,14 +85,14 @@ class Code(MethodView):
     def get(self, **key: str) -> dict[str, Any]:
         """Get it."""
         authorize(0)
-        found = list(database()["codes"].rows_where(f"{KEY} AND code = :code", key))
+        found = list(database().table("codes").rows_where(f"{KEY} AND code = :code", key))
         return found[0] if found else abort(404)
 
     def delete(self, **key: str) -> dict[str, Any]:
         """Remove it."""
         authorize(1)
         with database().conn:
-            database()["codes"].delete_where(f"{KEY} AND code = :code", key)
+            database().table("codes").delete_where(f"{KEY} AND code = :code", key)
         return {}
 
 

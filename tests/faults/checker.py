@@ -150,10 +150,10 @@ class _Register:
         for item in extra:
             self.report.blame(*self.blame.extra(operation, item))
         content -= missing
-        if operation.kind is Kind.ADD:
-            content = operation.after(content) if operation.changes else content
-        else:
+        if operation.kind is not Kind.ADD:
             content |= extra
+        elif operation.changes:
+            content = content.union(operation.items)
         return {_settled(content, under_way - {operation})}
 
 
