@@ -109,9 +109,12 @@ def test_tables_are_made_once_and_kept(storage: Storage, postgres: str) -> None:
 
 
 def waiting(connection: psycopg.Connection[tuple[int]]) -> int:
-    """How many wait for another's lock."""
+    """How many sessions of the database wait for another's lock."""
+    # Within a transaction PostgreSQL goes on showing the sessions that it showed first.
+    connection.execute("SELECT pg_stat_clear_snapshot()")
     found = connection.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     ).fetchone()
     assert found
     return found[0]
