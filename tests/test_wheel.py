@@ -14,7 +14,9 @@ import pytest
 from barring import __version__
 from tests.service import ROOT, codes_path, environment, running
 
-SOURCES = ("app.py", "wsgi.py", "pyproject.toml", "README.md", "barring", "schemas")
+pytestmark = pytest.mark.long
+
+SOURCES = ("app.py", "wsgi.py", "pyproject.toml", "README.md", "LICENSE", "barring", "schemas")
 
 
 def pip(python: str | Path, *arguments: str | Path) -> None:
@@ -67,10 +69,17 @@ def barring(commands: Path, folder: Path, *arguments: str, text: str = "") -> st
 def test_wheel_holds_the_service_and_nothing_else(wheel: Path) -> None:
     """Every module and file of the service is in it, none of the tests, and the version is one."""
     assert wheel.name == f"barring-{__version__}-py3-none-any.whl"
-    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        about = f"barring-{__version__}.dist-info"
+        license_text = archive.read(f"{about}/licenses/LICENSE").decode()
+        metadata = archive.read(f"{about}/METADATA").decode()
     sources = [ROOT / "app.py", ROOT / "wsgi.py"]
     sources += [*(ROOT / "barring").rglob("*.*"), *(ROOT / "schemas").rglob("*.*")]
     assert held == {str(s.relative_to(ROOT)) for s in sources if s.parent.name != "__pycache__"}
+    assert {"barring/py.typed", "schemas/py.typed"} <= held
+    assert license_text == (ROOT / "LICENSE").read_text()
+    assert "\nLicense-Expression: Apache-2.0\n" in metadata
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "version" not in project["project"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "barring.__version__"}
