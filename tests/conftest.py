@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
 from barring.settings import Settings
-from tests import binary
+from tests.binary import SERVE, Binaries, Forwarder
 from tests.postgres import cluster, database
 from tests.service import GROUP_ADMIN, Service, running
 
@@ -33,29 +34,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def make_client(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Callable[..., FlaskClient]]:
+def make_client(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., FlaskClient]:
     """Makes clients of an application with its own database; takes the fields of Settings."""
-    with ExitStack() as started:
+    binaries: Binaries | None = None
+    database_url = f"sqlite:///{tmp_path / 'codes.sqlite3'}"
+    if request.config.getoption("--binary"):
+        binaries = request.getfixturevalue("binaries")
+        database_url = binaries.database_url
+        binaries.empty()
+    elif request.config.getoption("--postgres"):
+        database_url = request.getfixturevalue("postgres")
 
-        def make(**settings: object) -> FlaskClient:
-            service: Service | None = None
-            if request.config.getoption("--postgres"):
-                settings.setdefault("database_url", request.getfixturevalue("postgres"))
-            if request.config.getoption("--binary") and not settings:
-                service = request.getfixturevalue("service")
-                binary.empty(service.database)
-            file = service.database if service else tmp_path / "codes.sqlite3"
-            settings.setdefault("database_url", f"sqlite:///{file}")
-            app = create_app(Settings(**settings))  # type: ignore[arg-type]
-            if request.config.getoption("--binary"):
-                app.wsgi_app = binary.Forwarder(app, settings, started, service)  # type: ignore[method-assign]
-            client = app.test_client()
-            client.environ_base.update({"HTTP_X_ROLE": GROUP_ADMIN["X-Role"]})
-            return client
+    def make(**settings: Any) -> FlaskClient:
+        app = create_app(Settings(database_url=database_url, **settings))
+        if binaries:
+            app.wsgi_app = Forwarder(app, binaries, settings)  # type: ignore[method-assign]
+        client = app.test_client()
+        client.environ_base.update({"HTTP_X_ROLE": GROUP_ADMIN["X-Role"]})
+        return client
 
-        yield make
+    return make
 
 
 @pytest.fixture
@@ -86,6 +84,13 @@ def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """One real service for all tests; each takes owners of its own."""
-    command = binary.SERVE if request.config.getoption("--binary") else ()
+    command = SERVE if request.config.getoption("--binary") else ()
     with running(tmp_path_factory.mktemp("service"), command=command) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def binaries(service: Service) -> Iterator[Binaries]:
+    """The binaries that run, with --binary."""
+    with closing(Binaries(service)) as made:
+        yield made

@@ -9,7 +9,7 @@ import pytest
 
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests import command
-from tests.service import codes_path, environment, running
+from tests.service import codes_path, running
 from tests.storage_contract import OWNER
 
 # On a database that is there these commands log nothing.
@@ -140,10 +140,9 @@ def test_restore_replaces_a_damaged_database(tmp_path: Path, storage: SQLiteStor
 def test_backup_that_is_a_live_database_is_refused(tmp_path: Path, storage: SQLiteStorage) -> None:
     """A file with a log beside it is no backup: what it holds lies partly in the log."""
     storage.add(OWNER, [("more", "")])
-    other = environment(tmp_path / "other")
-    (tmp_path / "other").mkdir()
-    assert other
-    error = failure(tmp_path / "other", "restore", str(storage.path))
+    other = tmp_path / "other"
+    other.mkdir()
+    error = failure(other, "restore", str(storage.path))
     assert "-wal" in error
     storage.close()
 

@@ -53,10 +53,10 @@ def impatience(folder: Path, **settings: str) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def impatient(tmp_path: Path) -> Iterator[Service]:
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Such a service, without TLS."""
-    with impatience(tmp_path) as service:
+    with impatience(tmp_path_factory.mktemp("impatient")) as service:
         yield service
 
 
@@ -165,12 +165,12 @@ def test_body_that_pauses_is_answered_408(impatient: Service) -> None:
     """A client that stops in the middle of its body is told so, and nothing is stored."""
     with impatient.connect() as connection:
         head = f"POST {HEAD}Content-Type: application/json\r\nContent-Length: 14\r\n\r\n"
-        connection.sendall(head.encode() + b'{"code":')
+        connection.sendall(head.replace("foouser", "paused").encode() + b'{"code":')
         answer = received(connection)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"\r\nConnection: close\r\n" in answer
     with impatient.client() as client:
-        assert client.get(codes_path()).json() == {"authCodes": []}
+        assert client.get(codes_path(user="paused")).json() == {"authCodes": []}
 
 
 def test_body_that_goes_on_is_waited_for(impatient: Service) -> None:

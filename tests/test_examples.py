@@ -14,11 +14,21 @@ from tests.service import ROOT, Service, codes_path, received
 EXAMPLES = ROOT / "docs" / "examples"
 CHANGES = (EXAMPLES / "changes.csv").read_text()
 
+HASTY = """
+import runpy, sys, time
+
+sleep = time.sleep
+time.sleep = lambda seconds: sleep(seconds / 10)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs a script with a tenth of the pauses that it makes."""
+
 
 def run(url: str, file: Path) -> subprocess.CompletedProcess[str]:
-    """Run the script as cron does."""
+    """Run the script as cron does, but with shorter pauses before it tries again."""
     return subprocess.run(
-        [sys.executable, EXAMPLES / "nightly.py", file],
+        [sys.executable, "-c", HASTY, EXAMPLES / "nightly.py", file],
         env={**os.environ, "CODES_URL": url},
         capture_output=True,
         text=True,

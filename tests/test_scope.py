@@ -51,11 +51,17 @@ MODES: dict[str, Callable[[str, tuple[str, ...]], dict[str, str]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the tokens' secret."""
+    file = tmp_path_factory.mktemp("keys") / "key"
+    file.write_text(KEY)
+    return file
+
+
 @pytest.fixture
-def clients(make_client: Any, tmp_path: Path) -> dict[str, FlaskClient]:
+def clients(make_client: Any, key_file: Path) -> dict[str, FlaskClient]:
     """A client of the service in each mode, all on one database."""
-    key_file = tmp_path / "key"
-    key_file.write_text(KEY)
     token = {
         "jwt_algorithm": "HS256",
         "jwt_key_file": str(key_file),

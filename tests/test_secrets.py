@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from barring.storage.base import StorageError
+from barring.storage.sqlite import file
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import barring
 from tests.service import codes_path, running
@@ -36,8 +37,9 @@ def test_vacuum_leaves_no_deleted_code(tmp_path: Path) -> None:
         assert client.post(path, json={"code": "9999"}).status_code == 201
 
 
-def test_vacuum_says_when_the_wal_stays(tmp_path: Path) -> None:
+def test_vacuum_says_when_the_wal_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a reader in the way the -wal cannot be emptied, and vacuum does not claim it was."""
+    monkeypatch.setattr(file, "BUSY_TIMEOUT", 0.3)
     storage, reader = (SQLiteStorage(str(tmp_path / "codes.sqlite3")) for _ in range(2))
     storage.prepare()
     storage.add(OWNER, [("01", "")])
@@ -66,7 +68,7 @@ def test_worker_timeout_and_disconnect_log_no_code(tmp_path: Path) -> None:
         "import time, wsgi\n"
         "from barring.storage.sqlite.engine import SQLiteStorage\n"
         "def hang(self, owner, code):\n"
-        "    time.sleep(3)\n"
+        "    time.sleep(1.5)\n"
         "    raise RuntimeError(code)\n"
         "SQLiteStorage.get = hang\n"
         "app = wsgi.app\n"

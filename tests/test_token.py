@@ -45,15 +45,23 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (good | changes).items() if value is not None}
 
 
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for key files."""
+    return tmp_path_factory.mktemp("keys")
+
+
 @pytest.fixture
-def start(make_client: Any, tmp_path: Path) -> Any:
+def start(make_client: Any, keys: Path) -> Any:
     """Starts the service with an algorithm and what its key file holds."""
 
     def start(algorithm: str, key_text: str, **changes: str) -> FlaskClient:
-        (tmp_path / "key.pem").write_text(key_text)
+        # What holds the same has the same name: tests with the same settings can share a binary.
+        file = keys / hashlib.sha256(key_text.encode()).hexdigest()
+        file.write_text(key_text)
         settings = {
             "jwt_algorithm": algorithm,
-            "jwt_key_file": str(tmp_path / "key.pem"),
+            "jwt_key_file": str(file),
             "jwt_issuer": ISSUER,
             "jwt_audience": AUDIENCE,
         }
