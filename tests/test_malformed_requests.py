@@ -1,4 +1,4 @@
-"""What no decent client sends, over raw sockets against the live server."""
+"""Malformed, ambiguous and oversized requests, over raw sockets against the live server."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ import pytest
 
 from tests.service import Service, codes_path, received
 
-PATH = codes_path(user="edge")
+PATH = codes_path(user="malformed")
 ADMIN = "X-Role: Group Admin\r\n"
 JSON = "Content-Type: application/json\r\n"
 
@@ -107,7 +107,7 @@ def test_role_that_is_not_exactly_one_is_nobody(service: Service, headers: str) 
         f"GET {PATH} HTTP/9.9\r\nHost: x\r\n\r\n",
         f"GE(T {PATH} HTTP/1.1\r\nHost: x\r\n\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
-        get(target=PATH.replace("edge", "\x80")),
+        get(target=PATH.replace("malformed", "\x80")),
     ],
 )
 def test_ambiguous_http_is_refused_and_closed(service: Service, raw: str) -> None:
@@ -194,8 +194,8 @@ def test_long_lines_are_refused(service: Service, raw: str, status: int) -> None
 )
 def test_path_is_read_strictly(service: Service, segment: str, status: int) -> None:
     """An id is one segment of valid UTF-8, decoded once."""
-    assert only(service, get(PATH.replace("edge", segment))) == status
-    absolute = f"http://x{PATH.replace('edge', segment)}"
+    assert only(service, get(PATH.replace("malformed", segment))) == status
+    absolute = f"http://x{PATH.replace('malformed', segment)}"
     assert only(service, get(absolute)) == status
 
 
