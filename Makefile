@@ -1,17 +1,20 @@
 # `make run` serves, `make test` tests; both set up what they need first.
 PYTHON ?= python3
 UV := uv==0.13.9
+# Tests mostly wait for processes and time-outs, so two run at once. Those of a file share fixtures.
+PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-binary faults bench check binary audit lock clean
+.PHONY: help run test test-long test-binary faults bench check binary audit lock clean
 .DELETE_ON_ERROR:
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
-	@echo "make test    set up and run all tests"
+	@echo "make test    set up and run all tests but the long ones (.venv/bin/pytest FILE runs one file)"
+	@echo "make test-long     run the long ones: faults, fuzzing, browser, PostgreSQL, wheel, binary"
+	@echo "make test-binary   run the tests of the HTTP API and of the page against dist/barring"
 	@echo "make faults  kill, stop and break it at full length, and print what it lost (minutes)"
 	@echo "make bench   measure the service beside others, and write docs/benchmark.md (half an hour)"
 	@echo "make check   lint and type-check"
 	@echo "make binary  build dist/barring, one file with everything, for this platform"
-	@echo "make test-binary   run the tests of the HTTP API and of the page against it"
 	@echo "make audit   ask the advisory databases about every dependency (needs a network)"
 	@echo "make lock    compile the lock files anew from pyproject.toml"
 	@echo "make clean   remove what was set up; data/ stays"
@@ -20,11 +23,20 @@ run: .venv/runtime
 	@exec .venv/bin/gunicorn wsgi:app
 
 test: .venv/development
-	.venv/bin/pytest
-	.venv/bin/pytest --postgres
+	$(PYTEST) -m "not long"
+
+# The first of these builds the binary that two others need, while other tests wait.
+test-long: .venv/development
+	$(PYTEST) -m "long and not alone"
+	.venv/bin/pytest -m "long and alone"
+	$(PYTEST) --postgres
+	$(MAKE) test-binary
+
+test-binary: .venv/development dist/barring
+	$(PYTEST) --binary
 
 faults: .venv/development
-	.venv/bin/pytest tests/faults --long -s
+	.venv/bin/pytest tests/faults --full-length -s
 
 bench: .venv-bench/ready
 	.venv-bench/bin/python -m bench $(BENCH)
@@ -34,9 +46,6 @@ bench: .venv-bench/ready
 	@$(PYTHON) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	@touch $@
-
-test-binary: .venv/development dist/barring
-	.venv/bin/pytest --binary
 
 check: .venv/development
 	.venv/bin/ruff check .

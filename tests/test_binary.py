@@ -22,6 +22,8 @@ from tests.service import END_USER, ROOT, Service, codes_path, environment, runn
 from tests.test_tls import certificate
 from tests.tools import lacking, needs
 
+pytestmark = pytest.mark.long
+
 GLIBC = ("libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1")
 """What belongs to the C library, beside what the binary itself is linked to."""
 
@@ -181,6 +183,7 @@ def test_binary_is_small() -> None:
     assert BINARY.stat().st_size <= 40_000_000
 
 
+@pytest.mark.alone
 def test_binary_starts_quickly(tmp_path: Path) -> None:
     """From the start to the first answer it takes at most 1.5 seconds: the best of five counts."""
     seconds = []

@@ -131,6 +131,13 @@ def test_files_that_are_named_exist(name: str) -> None:
         assert (ROOT / path).exists() or (ROOT / "barring" / path).exists(), path
 
 
+def test_every_test_file_has_its_room() -> None:
+    """develop.md lists every test file beside the part of the service that it tests."""
+    section = TEXTS["docs/develop.md"].partition("## Tests")[2].partition("\n## ")[0]
+    files = {file.stem for file in (ROOT / "tests").glob("test_*.py")}
+    assert set(re.findall(r"\btest_\w+", section)) == files
+
+
 @pytest.mark.parametrize("target", re.findall(r"`make ([\w-]+)`", "".join(TEXTS.values())))
 def test_make_targets_exist(target: str) -> None:
     """Every make target that a document names is there."""

@@ -18,6 +18,8 @@ from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, codes_path, environment, running
 from tests.tools import lacking, needs
 
+pytestmark = pytest.mark.long
+
 ROWS = 200_000
 
 

@@ -4,9 +4,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.command import barring
 from tests.service import ROOT, codes_path, running
 from tests.tools import needs
+
+pytestmark = pytest.mark.long
 
 
 def restored(litestream: str, config: Path, folder: Path, database: Path) -> Path | None:

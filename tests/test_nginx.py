@@ -16,6 +16,8 @@ from tests.service import ROOT, Service, codes_path, running
 from tests.test_tls import certificate
 from tests.tools import needs
 
+pytestmark = pytest.mark.long
+
 SECRET = "gateway-secret-".ljust(40, "0")
 CANARY = "c4n4ry-5512"
 PASSWORD = "correct horse"

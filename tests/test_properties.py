@@ -22,6 +22,8 @@ from barring.settings import Settings
 from barring.strict_json import NotJSON, parse_json
 from tests.service import codes_path
 
+pytestmark = pytest.mark.long
+
 STEADY = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 Owner = tuple[str, str, str]
 answer = attrgetter("status_code", "json")

@@ -16,6 +16,8 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 from tests.service import GROUP_ADMIN, ROOT, Service
 
+pytestmark = pytest.mark.long
+
 SEED = 1
 CONFIG = """
 seed = {seed}

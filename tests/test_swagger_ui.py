@@ -20,6 +20,8 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from tests.service import GROUP_ADMIN, Service, codes_path
 from tests.tools import needs
 
+pytestmark = pytest.mark.long
+
 OTHER_HOST = "barring.test"
 """A name for this machine that is not a loopback one."""
 

@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from barring.domain import Owner
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import barring
@@ -12,10 +14,14 @@ from .history import History
 from .load import Load
 from .operations import Item
 
+pytestmark = pytest.mark.long
 
-def test_backup_under_load_restores_what_the_history_allows(tmp_path: Path, long: bool) -> None:
+
+def test_backup_under_load_restores_what_the_history_allows(
+    tmp_path: Path, full_length: bool
+) -> None:
     """Each backup, put in place elsewhere, holds all that was acknowledged before it was begun."""
-    history, backups = History(), 20 if long else 4
+    history, backups = History(), 20 if full_length else 4
     taken: list[tuple[Path, float, float]] = []
     with running(tmp_path) as service:
         with Load(history, service.url) as load:

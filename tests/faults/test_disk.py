@@ -19,6 +19,8 @@ from .mounts import disk, small
 from .operations import Kind, Operation, Outcome
 from .server import Server
 
+pytestmark = pytest.mark.long
+
 Fault = Callable[[Server, Path], AbstractContextManager[None]]
 
 

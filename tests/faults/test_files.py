@@ -24,6 +24,8 @@ from .mounts import read_only
 from .operations import Kind, Operation, Outcome
 from .server import Server
 
+pytestmark = pytest.mark.long
+
 NAME = "codes.sqlite3"
 PAGE = 4096
 

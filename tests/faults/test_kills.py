@@ -7,9 +7,13 @@ without a repair. What was acknowledged is there, and of no list a part.
 import random
 from pathlib import Path
 
+import pytest
+
 from .history import History
 from .load import Load
 from .server import Server
+
+pytestmark = pytest.mark.long
 
 
 def kill_workers(server: Server, history: History, kills: int) -> None:
@@ -42,9 +46,9 @@ def finish(server: Server, history: History) -> None:
     assert report.unknown + report.unread > 0
 
 
-def test_killed_workers_lose_nothing(tmp_path: Path, long: bool) -> None:
+def test_killed_workers_lose_nothing(tmp_path: Path, full_length: bool) -> None:
     """Workers die, and with them the requests they had; others take their place at once."""
-    kills, writes = (70, 7_500) if long else (6, 600)
+    kills, writes = (70, 7_500) if full_length else (6, 600)
     history = History()
     with Server(tmp_path) as server:
         with Load(history, server.service.url):
@@ -55,9 +59,9 @@ def test_killed_workers_lose_nothing(tmp_path: Path, long: bool) -> None:
     assert history.faults >= kills
 
 
-def test_killed_server_loses_nothing(tmp_path: Path, long: bool) -> None:
+def test_killed_server_loses_nothing(tmp_path: Path, full_length: bool) -> None:
     """The master and its workers die at once; a start is all that it takes to go on."""
-    kills, writes = (40, 4_000) if long else (3, 300)
+    kills, writes = (40, 4_000) if full_length else (3, 300)
     history = History()
     with Server(tmp_path) as server:
         with Load(history, server.service.url):

@@ -16,6 +16,8 @@ from tests.service import Service, codes_path, running
 from .history import History
 from .operations import Kind, Operation, Outcome
 
+pytestmark = pytest.mark.long
+
 SLOW = """
 from gevent.monkey import get_original
 from barring.storage.sqlite.connections import Connections
@@ -128,11 +130,11 @@ def test_lock_released_in_time_is_waited_for(fresh: Service) -> None:
 
 @pytest.mark.parametrize("application", ["wsgi:app", "slow:app"])
 def test_many_writers_all_succeed(
-    tmp_path: Path, application: str, long: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, application: str, full_length: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Thirty-two writers at once all succeed, and none waits so long that it nearly would not."""
     (tmp_path / "slow.py").write_text(SLOW)
-    history, rounds = History(), 30 if long else 6
+    history, rounds = History(), 30 if full_length else 6
     options = ("--pythonpath", str(tmp_path))
     with running(tmp_path, *options, application=application) as service:
 

@@ -27,6 +27,8 @@ from .load import Load
 from .server import Server
 from .test_kills import finish, kill_workers
 
+pytestmark = pytest.mark.long
+
 GRACE = 2.0
 """Seconds that a busy machine may take beyond the time that is promised."""
 
@@ -51,13 +53,13 @@ def judge(server: Server, history: History, note: str) -> None:
     history.judge(note)
 
 
-def test_killed_workers_lose_nothing(tmp_path: Path, postgres: str, long: bool) -> None:
+def test_killed_workers_lose_nothing(tmp_path: Path, postgres: str, full_length: bool) -> None:
     """Workers die, and with them the requests that they had sent to the database."""
     history = History()
     with Server(tmp_path, BARRING_DATABASE_URL=postgres) as server:
         with Load(history, server.service.url):
-            kill_workers(server, history, 30 if long else 4)
-            history.await_acknowledged(3_000 if long else 400, seconds=300)
+            kill_workers(server, history, 30 if full_length else 4)
+            history.await_acknowledged(3_000 if full_length else 400, seconds=300)
         finish(server, history)
 
 
@@ -75,12 +77,12 @@ def test_services_share_a_database(tmp_path: Path, postgres: str) -> None:
         judge(server, history, "two services")
 
 
-def test_cut_connections_lose_nothing(tmp_path: Path, own: Cluster, long: bool) -> None:
+def test_cut_connections_lose_nothing(tmp_path: Path, own: Cluster, full_length: bool) -> None:
     """The database ends connections in the middle of what they do, again and again."""
     history = History()
     with Server(tmp_path, BARRING_DATABASE_URL=own.url) as server:
         with Load(history, server.service.url):
-            for _ in range(60 if long else 8):
+            for _ in range(60 if full_length else 8):
                 history.await_acknowledged(history.acknowledged + 50)
                 own.execute(
                     f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OTHERS}"
@@ -124,12 +126,12 @@ def standing_by(primary: Cluster) -> Iterator[tuple[Cluster, str]]:
         yield standby, f"postgresql://postgres@{hosts}/postgres"
 
 
-def test_failover_loses_nothing(tmp_path: Path, own: Cluster, long: bool) -> None:
+def test_failover_loses_nothing(tmp_path: Path, own: Cluster, full_length: bool) -> None:
     """The primary is killed and its synchronous standby promoted: the service writes within 5 s."""
     history = History()
     with standing_by(own) as (standby, url), Server(tmp_path, BARRING_DATABASE_URL=url) as server:
         with Load(history, server.service.url), server.service.client() as client:
-            history.await_acknowledged(1_000 if long else 200)
+            history.await_acknowledged(1_000 if full_length else 200)
             own.kill()
             history.faults += 1
             answer = client.get(codes_path())

@@ -18,6 +18,8 @@ from .mounts import Disk, disk
 from .operations import Outcome
 from .server import Server
 
+pytestmark = pytest.mark.long
+
 UNSYNCED = """
 from barring.storage.sqlite import file
 
@@ -83,12 +85,12 @@ def cut_first_start(server: Server, device: Disk, after: float) -> None:
 
 
 def test_power_cuts_lose_nothing(
-    device: Disk, long: bool, capsys: pytest.CaptureFixture[str]
+    device: Disk, full_length: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """However often the power is cut under load, each acknowledged write is there afterwards."""
     history, choose = History(), random.Random(4)
     with server_on(device) as server:
-        for _ in range(120 if long else 4):
+        for _ in range(120 if full_length else 4):
             cut_under_load(server, device, history, choose.randint(1, 150))
             server.start()
             with server.service.client() as client:
@@ -99,10 +101,10 @@ def test_power_cuts_lose_nothing(
 
 
 def test_first_write_survives_a_power_cut(
-    tmp_path: Path, long: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, full_length: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The power goes with the very first acknowledgement: database and code are there."""
-    trials = 30 if long else 2
+    trials = 30 if full_length else 2
     for trial in range(trials):
         with disk(tmp_path / f"disk{trial}") as device, server_on(device) as server:
             with server.service.client() as client:
@@ -121,10 +123,10 @@ def test_first_write_survives_a_power_cut(
 
 
 def test_first_start_survives_a_power_cut(
-    device: Disk, long: bool, capsys: pytest.CaptureFixture[str]
+    device: Disk, full_length: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The power goes while the database is made: the next start needs no repair."""
-    trials, kept = 40 if long else 3, 0
+    trials, kept = 40 if full_length else 3, 0
     for trial in range(trials):
         server = server_on(device)
         # To make a database takes some 20 ms, which the cuts are spread over.

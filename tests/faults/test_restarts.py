@@ -12,6 +12,8 @@ from collections import Counter
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import pytest
+
 from tests.service import END_USER, codes_path
 from tests.waiting import await_that
 
@@ -20,6 +22,8 @@ from .history import History
 from .load import Load
 from .operations import Operation, Outcome
 from .server import Server
+
+pytestmark = pytest.mark.long
 
 CLIENTS = 8
 
@@ -39,13 +43,13 @@ def await_exits(server: Server, count: int) -> None:
     await_that(lambda: log.read_text().count("Worker exiting") >= count, 40)
 
 
-def test_sigterm_answers_every_request_in_flight(tmp_path: Path, long: bool) -> None:
+def test_sigterm_answers_every_request_in_flight(tmp_path: Path, full_length: bool) -> None:
     """A stopping service answers whom it accepted, takes in whoever waits, and turns others away.
 
     Whoever connects in the very moment in which the port is closed is cut off by the kernel; such
     a request is then claimed not to have been sent, so that it would be a phantom if it was done.
     """
-    stops, history, late = (25 if long else 3), History(), list[Operation]()
+    stops, history, late = (25 if full_length else 3), History(), list[Operation]()
     with Server(tmp_path) as server:
         with Load(history, server.service.url, clients=CLIENTS):
             for _ in range(stops):
@@ -68,9 +72,9 @@ def test_sigterm_answers_every_request_in_flight(tmp_path: Path, long: bool) -> 
     assert len(late) <= stops
 
 
-def test_rolling_restart_loses_no_request(tmp_path: Path, long: bool) -> None:
+def test_rolling_restart_loses_no_request(tmp_path: Path, full_length: bool) -> None:
     """SIGHUP replaces every worker under load, and each request gets its answer."""
-    restarts, history = (25 if long else 3), History()
+    restarts, history = (25 if full_length else 3), History()
     with Server(tmp_path) as server:
         with Load(history, server.service.url, clients=CLIENTS):
             for number in range(restarts):

@@ -18,6 +18,8 @@ from tests.waiting import await_that
 
 from .server import Server
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = runpy.run_path(str(ROOT / "docs/examples/retry.py"))
 create = EXAMPLE["create"]
 CODES = [{"code": code, "description": f"Desk {code}"} for code in ("10", "11", "12")]
@@ -153,9 +155,9 @@ def test_unavailable_service_is_asked_again_when_it_says() -> None:
         create(client, "http://x/", CODES)
 
 
-def test_clients_that_retry_store_every_list_once(server: DyingServer, long: bool) -> None:
+def test_clients_that_retry_store_every_list_once(server: DyingServer, full_length: bool) -> None:
     """Through many kills at either moment, each list is there in the end as it was sent."""
-    lists, clients = (50 if long else 5), 4
+    lists, clients = (50 if full_length else 5), 4
 
     def work(number: int) -> None:
         with server.service.client() as client:

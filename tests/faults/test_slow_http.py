@@ -11,6 +11,8 @@ import pytest
 from tests.service import GROUP_ADMIN, Service, codes_path, running
 from tests.tools import needs
 
+pytestmark = pytest.mark.long
+
 LARGE = codes_path(user="large")
 HEADERS = f"*/*\r\nX-Role: {GROUP_ADMIN['X-Role']}"
 """The tool has no option for a header; it sends what it is given as Accept as it is."""
@@ -39,10 +41,10 @@ def attack(service: Service, options: tuple[str, ...], seconds: int) -> "subproc
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_slow_clients_fail_no_other_request(
-    tmp_path: Path, name: str, long: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, name: str, full_length: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """While the attack goes on, each read and each write is answered, and soon."""
-    seconds = 30 if long else 6
+    seconds = 30 if full_length else 6
     times: list[float] = []
     with running(tmp_path) as service, service.client() as client:
         codes = [{"code": f"{number:06}", "description": "x" * 80} for number in range(10_000)]
