@@ -28,7 +28,8 @@ BLOCKS = [
     for name, text in TEXTS.items()
     for number, block in enumerate(re.findall(r"```sh\n(.*?)```", text, re.S))
 ]
-INSTALLING = {"make", "pip", "python3"}
+NOT_THE_SERVICE = {"git", "make", "pip", "pre-commit", "pytest", "python3"}
+"""Programs that install or develop the service; what they do, other tests try."""
 
 
 def shown_path(rule: str) -> str:
@@ -57,9 +58,9 @@ def calls(block: str) -> list[list[str]]:
 
 
 def can_run(block: object) -> bool:
-    """Whether a block only uses the service; what installs it, other tests try."""
+    """Whether a block only uses the service."""
     return all(
-        Path(call[0]).name not in INSTALLING or call[1].startswith("docs/")
+        Path(call[0]).name not in NOT_THE_SERVICE or call[1].startswith("docs/")
         for call in calls(str(block))
     )
 
@@ -149,7 +150,7 @@ def test_options_exist(block: str) -> None:
     """Every command of a shell block is one, and so is every option that it is given."""
     for program, *words in calls(block):
         name = Path(program).name
-        assert name == "barring" or name in INSTALLING or shutil.which(name), program
+        assert name == "barring" or name in NOT_THE_SERVICE or shutil.which(name), program
         if name == "barring":
             command: click.Command = main.commands[words[0]]
             known = {option for parameter in command.params for option in parameter.opts}
