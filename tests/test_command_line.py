@@ -72,7 +72,7 @@ def test_closed_stream_is_refused(tmp_path: Path, stream: str) -> None:
         timeout=60,
         check=False,
     )
-    line = "barring: a standard stream is closed; let it be /dev/null\n"
+    line = "barring: a standard stream is closed; redirect it to /dev/null\n"
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == ("" if stream == "2>&-" else line)
     assert list(tmp_path.iterdir()) == []

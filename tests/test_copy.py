@@ -49,7 +49,7 @@ def test_other_codes_in_the_target_are_told(tmp_path: Path, full: Storage, postg
     target.prepare()
     target.add(OWNERS[0], [("other", "")])
     message = failure(tmp_path, "copy", "--from", f"sqlite:///{full}", "--to", postgres)
-    assert message.endswith("name a database that is empty")
+    assert message.endswith("name an empty database")
     assert target.get(OWNERS[0], "other")
     assert target.count() == 1
 

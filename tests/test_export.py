@@ -14,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from barring.bulk.reader import COLUMNS, Reader, Writer
+from barring.bulk.formats import COLUMNS
+from barring.bulk.reader import Reader
+from barring.bulk.writer import Writer
 from barring.domain import Owner
 from barring.storage.base import StagedRow
 from barring.storage.sqlite.engine import SQLiteStorage
@@ -204,6 +206,8 @@ def test_any_description_comes_back(descriptions: list[str], kind: str) -> None:
     for row in rows:
         writer.write(row)
     content = io.BytesIO(stream.getvalue().encode())
-    read = [row for row in Reader(content, code_rule(CODE_PATTERN))] if descriptions else []
+    read = (
+        [row for row in Reader(content, "codes", code_rule(CODE_PATTERN))] if descriptions else []
+    )
     assert all(isinstance(row, StagedRow) for row in read)
     assert [tuple(row)[1:] for row in read] == rows

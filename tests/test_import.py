@@ -75,7 +75,7 @@ def test_stream_is_stored(tmp_path: Path) -> None:
             capture_output=True,
         )
     assert succeed(tmp_path, "list", *ANNA).split() == ["01", "02", "new"]
-    assert "<stdin>: is empty; its first line must name" in failure(
+    assert "<stdin>: is empty; the first line must name" in failure(
         tmp_path, "import", "-", stdin=""
     )
 

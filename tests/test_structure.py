@@ -68,7 +68,13 @@ ALLOWED = {
         "barring.storage.base",
         "schemas",
     },
-    "barring.bulk": {"barring.bulk", "barring.storage.base", "barring.strict_json", "schemas"},
+    "barring.bulk": {
+        "barring.bulk",
+        "barring.domain",
+        "barring.storage.base",
+        "barring.strict_json",
+        "schemas",
+    },
     "barring.cli": {
         "barring.access",
         "barring.bulk",

@@ -1,4 +1,4 @@
-"""The command line, `barring`: a module of commands for each thing that one works on."""
+"""The command line, `barring`: one module of commands per object."""
 
 from . import codes, copy, database, import_export, server
 from .common import main

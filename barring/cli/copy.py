@@ -1,43 +1,44 @@
-"""The command that brings the codes from one database into another."""
+"""The command that copies all codes from one database to another."""
 
 import hashlib
 import itertools
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 
 import click
 import orjson
 
 from barring.storage import open_storage
-from barring.storage.base import StagedRow, Storage, StorageError
+from barring.storage.base import Row, StagedRow, Storage, StorageError
 
-from .common import AT_ONCE, audit, main, progress
+from .common import BATCH, audit, main, progress
 
 
 class _Content:
-    """What a database holds: how many codes, and their checksum in the order of an export."""
+    """The number of codes read from a database, and their checksum in the order of an export."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.hash = hashlib.blake2b(digest_size=16)
+        self.checksum = hashlib.blake2b(digest_size=16)
 
-    def read(self, storage: Storage) -> Iterator[list[StagedRow]]:
-        """All codes, in parts."""
+    def read(self, storage: Storage) -> Iterator[list[Row]]:
+        """All codes, in batches."""
         with closing(storage.export()) as rows:
-            while part := list(itertools.islice(rows, AT_ONCE)):
-                self.hash.update(orjson.dumps(part))
-                yield [StagedRow(line, *row) for line, row in enumerate(part, self.count)]
-                self.count += len(part)
+            while batch := list(itertools.islice(rows, BATCH)):
+                yield batch
+                self.checksum.update(orjson.dumps(batch))
+                self.count += len(batch)
 
 
 @main.command("copy")
 @click.option("--from", "source", metavar="URL", required=True, help="The database to read.")
-@click.option("--to", "target", metavar="URL", required=True, help="Made where there is none.")
+@click.option("--to", "target", metavar="URL", required=True, help="The database to write.")
 def copy_codes(source: str, target: str) -> None:
     """Copy all codes from one database to another, of any engine, and compare the two.
 
-    They are those of one moment: stop the service first, or what is written later stays behind. All
-    arrive or none do; if it breaks off, run it again. The other database must hold none yet.
+    Stop the service first: codes written during the copy are not copied. Either all codes are
+    copied or none; if the copy is interrupted, run it again. The target must not contain codes; it
+    is created if it does not exist.
 
     \b
     Example:
@@ -52,20 +53,18 @@ def copy_codes(source: str, target: str) -> None:
     with closing(origin), closing(goal):
         goal.prepare()
         empty, total = not goal.count(), origin.count()
-        # What is not empty is read and compared alone: nobody there has to wait for a lock.
-        with goal.staging() if empty else nullcontext() as staging, progress("Copying") as update:
-            for part in content.read(origin):
-                if staging:
-                    staging.put(part)
+        with goal.staging() as staging, progress("Copying") as update:
+            for batch in content.read(origin):
+                if empty:
+                    staging.put(StagedRow(n, *row) for n, row in enumerate(batch, content.count))
                 update(content.count, max(total, content.count))
-            if staging:
+            if empty:
                 staging.add("fail", lambda row: None, keep_going=False)
         for _ in copied.read(goal):
             pass
-    if content.hash.digest() != copied.hash.digest():
-        raise StorageError(
-            f"{goal}: holds other codes than {origin}; name a database that is empty"
-        )
+    if content.checksum.digest() != copied.checksum.digest():
+        raise StorageError(f"{goal}: holds other codes than {origin}; name an empty database")
     if empty:
         audit("create", content.count)
-    click.echo(f"{content.count} codes copied; both hold the same ({content.hash.hexdigest()})")
+    digest = content.checksum.hexdigest()
+    click.echo(f"{content.count} codes copied; both hold the same ({digest})")

@@ -16,9 +16,9 @@ _File = click.Path(dir_okay=False, path_type=Path)
 @main.command()
 @click.argument("file", type=_File)
 def backup(file: Path) -> None:
-    """Write a copy of the database to FILE, while the service goes on.
+    """Write a copy of the database to FILE. The service may be running.
 
-    FILE appears whole or not at all, readable by you alone; an older one of that name is replaced.
+    FILE appears when the copy is complete, readable by you only. An existing FILE is replaced.
 
     \b
     Example:
@@ -26,14 +26,14 @@ def backup(file: Path) -> None:
     """
     with opened_storage() as storage, progress("Copying") as update:
         storage.backup(file, update)
-    click.echo(f"{file}: holds the codes as they were when it was begun")
+    click.echo(f"{file}: holds the codes as they were when the backup began")
 
 
 @main.command()
 @click.argument("file", type=_File)
-@click.option("--force", is_flag=True, help="Replace the database that is there.")
+@click.option("--force", is_flag=True, help="Replace the existing database.")
 def restore(file: Path, force: bool) -> None:
-    """Put the backup FILE in the place of the database. Stop the service first.
+    """Replace the database with the backup FILE. Stop the service first.
 
     \b
     Example:
@@ -41,7 +41,7 @@ def restore(file: Path, force: bool) -> None:
     """
     storage = open_storage(Settings.from_environment().database_url)
     if storage.exists() and not force:
-        raise StorageError("there is a database already; to replace it, add --force")
+        raise StorageError("the database exists already; to replace it, add --force")
     storage.restore(file)
     click.echo(f"restored {file}")
 
@@ -49,7 +49,7 @@ def restore(file: Path, force: bool) -> None:
 @main.command()
 @json_option
 def check(as_json: bool) -> None:
-    """Read the whole database, and say whether it is sound and what it holds.
+    """Read the whole database, check it for damage, and count what it contains.
 
     \b
     Example:
@@ -63,7 +63,7 @@ def check(as_json: bool) -> None:
 def vacuum() -> None:
     """Rewrite the database so that no deleted code can be read in its files.
 
-    The service may go on. Writers wait meanwhile, and may be told to try again.
+    The service may be running. Its writes wait meanwhile, and may be answered with 503.
 
     \b
     Example:
@@ -71,4 +71,4 @@ def vacuum() -> None:
     """
     with opened_storage() as storage:
         storage.vacuum()
-    click.echo("the database holds what is stored, and nothing of what was deleted")
+    click.echo("the database contains nothing of the codes that were deleted")

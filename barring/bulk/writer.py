@@ -1,0 +1,37 @@
+"""Writing a file of codes."""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from .formats import COLUMNS, Rejected
+
+
+class Writer:
+    """Writes rows as CSV (RFC 4180), as tab-separated values, or as JSON lines."""
+
+    def __init__(self, stream: TextIO, kind: str, more: tuple[str, ...] = ()) -> None:
+        """`kind` is csv, tsv or ndjson; `more` are columns after those of COLUMNS."""
+        self._stream = stream
+        self._columns = COLUMNS + more
+        self._csv: Any = None
+        if kind != "ndjson":
+            # With \r\n as line end: only then does Python before 3.13 quote a cell that holds \r.
+            self._csv = csv.writer(stream, delimiter="\t" if kind == "tsv" else ",")
+            self._csv.writerow(self._columns)
+
+    def write(self, row: Iterable[str]) -> None:
+        """Write one row."""
+        self._write(dict(zip(self._columns, row, strict=True)))
+
+    def reject(self, row: Rejected) -> None:
+        """Write a row as it was read, so that it is rejected again unless it is corrected."""
+        self._write({**row.values, "line": row.line, "reason": row.reason}, row.excess)
+
+    def _write(self, record: Mapping[str, Any], excess: Sequence[str] = ()) -> None:
+        if self._csv:
+            self._csv.writerow([*(record.get(column, "") for column in self._columns), *excess])
+        else:
+            line = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+            self._stream.write(line + "\n")
