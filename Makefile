@@ -78,7 +78,7 @@ SOURCES := app.py wsgi.py $(wildcard barring/*.py barring/*/*.py barring/*/*/*.*
 dist/barring: .venv/development Makefile $(SOURCES)
 	@echo "Building dist/barring (about a minute)"
 	@PYTHONPATH=. .venv/bin/pyinstaller --log-level ERROR --noconfirm --onefile --strip --name barring --distpath dist \
-	  --workpath build --specpath build --hidden-import wsgi --hidden-import gunicorn.glogging \
+	  --workpath build --specpath build --hidden-import app --hidden-import gunicorn.glogging \
 	  --collect-submodules psycopg --collect-all psycopg_binary \
 	  --collect-submodules barring --collect-data barring --collect-data flask_swagger_ui \
 	  $(addprefix --exclude-module=,$(UNUSED)) barring/__main__.py

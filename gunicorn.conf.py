@@ -1,8 +1,8 @@
-"""Gives gunicorn the settings of the service, so that `gunicorn wsgi:app` needs no options."""
+"""gunicorn's configuration file: `gunicorn wsgi:app` takes all settings from the environment."""
 
 from gevent import monkey
 
-monkey.patch_all()  # Before anything of the service is imported, and opens a socket or a lock.
+monkey.patch_all()  # Before the imports below create a lock or a socket.
 
 from barring.server.config import gunicorn_settings  # noqa: E402
 from barring.settings import Settings, SettingsError  # noqa: E402

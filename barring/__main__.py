@@ -1,9 +1,9 @@
-"""`python -m barring`, and the command of the wheel and of the binary."""
+"""`python -m barring`; also the command `barring` of the wheel and of the binary."""
 
 import sys
 
 if sys.argv[1:2] == ["serve"]:
-    # Before anything else is imported: what was, the ssl module above all, would block the server.
+    # Before other imports: a module imported unpatched, above all ssl, would block the server.
     from gevent import monkey
 
     monkey.patch_all()
@@ -12,7 +12,7 @@ from barring.cli import main
 
 
 def run() -> None:
-    """Run the command that the program's arguments ask for."""
+    """Run the command that the arguments name."""
     main(prog_name="barring")
 
 

@@ -254,8 +254,15 @@ def test_check_config_asks_the_mode(tmp_path: Path) -> None:
     assert "hunter2" not in failure(tmp_path, "check-config", **short)
 
 
+def test_check_config_checks_the_certificate(tmp_path: Path) -> None:
+    """A certificate that cannot be used is named before the service is started."""
+    assert "BARRING_TLS_CERT_FILE" in failure(
+        tmp_path, "check-config", BARRING_TLS_CERT_FILE=str(tmp_path / "nowhere")
+    )
+
+
 def test_serve_options_go_before_the_environment(tmp_path: Path) -> None:
-    """Each option of `serve` wins over the variable that it mirrors; the others stay in force."""
+    """Each option of `serve` overrides its variable, also after a reload; the others stay."""
     options = ["--bind", "127.0.0.1:0", "--workers", "1", "--code-pattern", "[0-9]+"]
     settings = {
         "BARRING_BIND": "nonsense",
@@ -268,38 +275,57 @@ def test_serve_options_go_before_the_environment(tmp_path: Path) -> None:
         assert client.post(codes_path(), json={"code": "ab"}).status_code == 400
         assert client.post(codes_path(), json={"code": "12"}).status_code == 201
         assert client.post(codes_path(), json={"code": "3" * 2000}).status_code == 413
+        service.process.send_signal(signal.SIGHUP)
+        service.await_log("Worker exiting")
         workers = [line for line in service.log() if "Booting worker" in line.get("message", "")]
-        assert len(workers) == 1
+        assert len(workers) == 2  # One before the reload and one after it.
+        with service.client() as another:
+            assert another.post(codes_path(), json={"code": "ab"}).status_code == 400
     assert SQLiteStorage(str(service.database)).list(
         OWNER._replace(tenant="footenant", group="foogroup", user="foouser")
     ) == [("12", "")]
 
 
 def test_serve_mirrors_every_setting(tmp_path: Path) -> None:
-    """There is an option for each setting but the secret: arguments can be read by others."""
-    text = succeed(tmp_path, "serve", "--help")
+    """Each setting but the secrets, which others could read, is an option with its help."""
+    text = " ".join(succeed(tmp_path, "serve", "--help").split())
     for field in fields(Settings):
-        option = f"--{field.name.replace('_', '-')} "
-        assert (option in text) is (field.name != "gateway_secret"), option
+        option = f"--{field.name.replace('_', '-')} VALUE {field.metadata['help']}. [BARRING_"
+        assert (option in text) is not field.metadata["secret"], option
+    assert "[BARRING_WORKERS; default: 2]" in text
+    assert "[BARRING_JWT_ISSUER; default: none]" in text
     assert "BARRING_WORKERS: " in failure(tmp_path, "serve", "--workers", "0")
     assert "secret" in failure(tmp_path, "serve", "--auth", "gateway")
 
 
-def test_only_serve_needs_gevent(tmp_path: Path) -> None:
-    """A command on the database imports no gevent, and so patches nothing."""
+@pytest.mark.parametrize("command", ["list acme sales anna", "check", "import -", "--version"])
+def test_commands_import_no_server(tmp_path: Path, command: str) -> None:
+    """A command on the database imports neither the web framework nor the server."""
+    assert imported(tmp_path, command) & {"flask", "gunicorn", "gevent"} == set()
+
+
+def test_check_config_imports_no_server(tmp_path: Path) -> None:
+    """`check-config` creates the mode, which imports Flask, and no server."""
+    assert imported(tmp_path, "check-config --json") & {"gunicorn", "gevent"} == set()
+
+
+def imported(folder: Path, command: str) -> set[str]:
+    """The modules that a command imports."""
     script = (
         "import atexit, sys\n"
-        "atexit.register(lambda: print('gevent' in sys.modules))\n"
+        "atexit.register(lambda: print(*sys.modules))\n"
         "from barring.__main__ import run\n"
         "run()"
     )
-    for command in (["list", "acme", "sales", "anna"], ["check"], ["check-config", "--json"]):
-        done = subprocess.run(
-            [sys.executable, "-c", script, *command],
-            cwd=ROOT,
-            env=environment(tmp_path),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.stdout.splitlines()[-1] == "False", done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command.split()],
+        cwd=ROOT,
+        env=environment(folder),
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    modules = set(done.stdout.splitlines()[-1].split())
+    assert "barring.cli.common" in modules, done.stderr
+    return modules

@@ -11,30 +11,28 @@ import pytest
 
 from barring.settings import Settings
 from tests.service import ROOT, running
+from tests.test_settings import DEFAULTS
 from tests.tools import needs
 
 DEPLOY = ROOT / "deploy"
 UNIT = DEPLOY / "barring.service"
-VARIABLES = {f"BARRING_{field.name.upper()}": str(field.default) for field in fields(Settings)}
 
 
-def test_environment_file_names_every_setting_with_its_default() -> None:
-    """barring.env shows each variable once, with its default and a comment before it."""
+def test_environment_file_documents_every_setting() -> None:
+    """barring.env shows each variable once, with its default and, before it, its help."""
     text = (DEPLOY / "barring.env").read_text()
-    lines = re.findall(r"(?<=\n)# .+\n#(BARRING_\w+)=(.*)\n", text)
-    defaults = VARIABLES | {
-        "BARRING_METRICS": "false",
-        "BARRING_DATABASE_URL": "sqlite:///data/barring.sqlite3",
-    }
-    assert lines == list(defaults.items())
+    lines = re.findall(r"((?:# .+\n)+)#(BARRING_\w+)=(.*)\n", text)
+    assert [(name, default) for _, name, default in lines] == list(DEFAULTS.items())
     assert len(lines) == len(re.findall(r"^#?\w+=", text, re.M))
+    for field, (comment, _, _) in zip(fields(Settings), lines, strict=True):
+        assert comment.removeprefix("# ").replace("\n# ", " ").startswith(field.metadata["help"])
 
 
 @pytest.mark.parametrize("file", ["barring.service", "Dockerfile"])
 def test_what_is_set_is_a_setting(file: str) -> None:
     """No file sets a variable that the service does not know."""
     named = set(re.findall(r"BARRING_[A-Z_]+(?==)", (DEPLOY / file).read_text()))
-    assert {"BARRING_DATABASE_URL", "BARRING_AUTH"} <= named <= VARIABLES.keys()
+    assert {"BARRING_DATABASE_URL", "BARRING_AUTH"} <= named <= DEFAULTS.keys()
 
 
 @pytest.fixture

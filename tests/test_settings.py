@@ -1,4 +1,4 @@
-"""The settings: read from the environment alone, checked at the start."""
+"""The settings: listed once, read from the environment, checked at startup, documented."""
 
 import re
 import subprocess
@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from barring.settings import _RULES, _VARIABLES, Settings, SettingsError
+from barring.settings import Settings, SettingsError, variable
 from tests.service import ROOT, environment, running
+
+DEFAULTS = {variable(field.name): str(field.default) for field in fields(Settings)} | {
+    "BARRING_METRICS": "false",
+    "BARRING_DATABASE_URL": "sqlite:///data/barring.sqlite3",
+}
+"""The default of each variable, as the documentation shows it."""
 
 
 def test_defaults_are_sensible() -> None:
@@ -98,19 +104,34 @@ def test_unusable_database_stops_the_server_with_one_line(tmp_path: Path) -> Non
 
 
 def test_readme_documents_every_setting() -> None:
-    """README's table names every variable with its default, and no other."""
+    """README's table names every variable with its default and its help, and no other."""
     readme = (ROOT / "README.md").read_text()
-    table = re.findall(r"^\| `(BARRING_\w+)` \| (?:`([^|`]+)`|none) \|", readme, re.M)
-    defaults = {f"BARRING_{field.name.upper()}": str(field.default) for field in fields(Settings)}
-    defaults["BARRING_METRICS"] = "false"
-    defaults["BARRING_DATABASE_URL"] = "sqlite:///data/barring.sqlite3"
-    assert dict(table) == defaults
+    rows = re.findall(r"^\| `(BARRING_\w+)` \| (?:`([^|`]+)`|none) \| (.+) \|$", readme, re.M)
+    assert [(name, default) for name, default, _ in rows] == list(DEFAULTS.items())
+    for field, (_, _, text) in zip(fields(Settings), rows, strict=True):
+        assert text.replace("`", "").startswith(field.metadata["help"])
 
 
-def test_every_field_is_read() -> None:
-    """Each field of Settings has its rule among the variables, and no rule is without a field."""
-    assert list(_VARIABLES.fields) == [field.name for field in fields(Settings)]
-    assert _RULES.keys() <= _VARIABLES.fields.keys()
+def test_secrets_are_masked_wherever_settings_are_shown() -> None:
+    """A setting marked as secret is shown nowhere, and one that is called a secret is marked."""
+    secret = {field.name for field in fields(Settings) if field.metadata["secret"]}
+    assert secret
+    for field in fields(Settings):
+        if re.search("secret|password|token", field.name) and not field.name.endswith("_file"):
+            assert field.name in secret, field.name
+    settings = Settings(**dict.fromkeys(secret, "c4n4ry"))  # type: ignore[arg-type]
+    assert {settings.shown()[variable(name)] for name in secret} == {"(set)"}
+    assert "c4n4ry" not in f"{settings.shown()} {settings}"
+
+
+def test_options_override_variables() -> None:
+    """An option that is given replaces its variable, a wrong one too; the others stay in force."""
+    environ = {"BARRING_WORKERS": "none", "BARRING_BIND": "[::1]:80", "BARRING_METRICS": "true"}
+    options = {"workers": "4", "bind": "unix:x", "metrics": None}
+    settings = Settings.from_environment(environ, options)
+    assert settings == Settings(workers=4, bind="unix:x", metrics=True)
+    with pytest.raises(SettingsError, match="BARRING_WORKERS: "):
+        Settings.from_environment({}, {"workers": "0"})
 
 
 def test_unknown_setting_is_told(capfd: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +150,7 @@ def test_only_settings_reads_the_environment() -> None:
 
 
 def test_removed_setting_is_told_of_once(tmp_path: Path) -> None:
-    """Whoever still sets the number of threads reads in one line that it is ignored."""
+    """For a setting that was removed, one line of the log says that it is ignored."""
     with running(tmp_path, BARRING_THREADS="8") as service:
         (line,) = service.logged(event="warning")
-    assert line["message"].startswith("BARRING_THREADS: was removed")
+    assert line["message"] == "BARRING_THREADS: there is no such setting; it is ignored"

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from barring.server.config import gunicorn_settings
+from barring.server.tls import check_certificate, sends_secrets_unencrypted
 from barring.settings import Settings, SettingsError
 from tests.service import END_USER, codes_path, running
 
@@ -82,7 +82,7 @@ def test_unusable_certificate_stops_the_start(tmp_path: Path, damage: str) -> No
     if damage == "no key":
         del names["tls_key_file"]
     with pytest.raises(SettingsError, match="BARRING_TLS_CERT_FILE"):
-        gunicorn_settings(Settings(**names))  # type: ignore[arg-type]
+        check_certificate(Settings(**names))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_unusable_certificate_stops_the_start(tmp_path: Path, damage: str) -> No
         ({"auth": "local", "bind": "0.0.0.0:8000"}, False),
     ],
 )
-def test_what_travels_in_the_clear_is_known(settings: dict[str, str], warns: bool) -> None:
-    """Secrets on a plain address that others reach are worth a warning."""
-    assert Settings(**settings).in_the_clear() is warns  # type: ignore[arg-type]
+def test_unencrypted_secrets_are_recognized(settings: dict[str, str], warns: bool) -> None:
+    """Secrets are sent unencrypted to an address that others can reach, unless there is TLS."""
+    assert sends_secrets_unencrypted(Settings(**settings)) is warns  # type: ignore[arg-type]
 
 
 def test_start_warns_of_plain_text(tmp_path: Path) -> None:
-    """The start says once that secrets would travel in the clear."""
+    """The start warns once that secrets are sent unencrypted."""
     secret = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": "s" * 32}
     with running(tmp_path, BARRING_BIND="0.0.0.0:0", **secret) as service:
         (line,) = service.logged(event="warning")

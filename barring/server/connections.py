@@ -1,4 +1,4 @@
-"""Clients' connections: how they are accepted, and read and written with limits of time."""
+"""Clients' connections: how they are accepted, and read and written with time limits."""
 
 import contextlib
 import errno
@@ -16,26 +16,27 @@ from barring import logs
 from barring.pauses import give_way
 
 IDLE = 15
-"""Seconds for which a connection may lie idle between two requests, or before the first."""
+"""Seconds that a connection may be idle between two requests, or before the first."""
 
 HEAD = 10
-"""Seconds within which the head of a request must be complete, from its first byte."""
+"""Seconds from the first byte of a request until its headers must be complete."""
 
 PAUSE = 30
-"""Seconds for which a client may pause while it sends a body, or while it reads an answer."""
+"""Seconds that a client may pause while it sends a body or reads an answer."""
 
 LINGER = 10
-"""Seconds for which the rest of a refused request is read, so that its sender reads the answer."""
+"""Seconds that the rest of a refused request is read, so that its sender reads the answer."""
 
-QUIET = 0.5
-"""Seconds that a connection must have lain idle before a worker which stops closes it.
+IDLE_AT_STOP = 0.5
+"""Seconds that a connection must have been idle before a worker that stops closes it.
 
-On others a request may be on its way; its answer closes them.
+On others the next request may be on its way; its answer closes them.
+tests/faults/test_restarts.py: test_idle_connection_is_closed_between_requests.
 """
 
 
 class SlowHead(ParseException):
-    """The head of a request took too long."""
+    """The headers of a request took too long."""
 
 
 class Listener(StreamServer):
@@ -43,26 +44,17 @@ class Listener(StreamServer):
 
     @property
     def max_accept(self) -> int:
-        """How many to accept at a time: at first one, so that each worker has its share."""
+        """How many connections to accept at a time: at first one, so that all workers get some."""
         return 1 + len(self.pool) // 4
 
-    def do_read(self) -> Any:
-        """Accept a connection; where the process may open no more files, let it wait."""
-        try:
-            return super().do_read()
-        except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
-        logs.emit("warning", message="no more files may be open; new connections wait")
-        self.stop_accepting()
-        gevent.spawn_later(0.1, lambda: self.started and self.start_accepting())
-        return None
-
     def close(self) -> None:
-        """Accept the connections in the backlog, which would be reset, and stop listening."""
+        """Accept the connections in the backlog, which would be reset, and stop listening.
+
+        tests/faults/test_restarts.py: test_sigterm_answers_every_request_in_flight.
+        """
         try:
-            while self.started and not self.full() and (waiting := self.do_read()):
-                self.do_handle(*waiting)
+            while self.started and not self.full() and (accepted := self.do_read()):
+                self.do_handle(*accepted)
         except OSError:
             logs.emit("warning", message="not every waiting connection could be accepted")
         finally:
@@ -70,7 +62,7 @@ class Listener(StreamServer):
 
 
 class Connection:
-    """A client's socket, with limits of time for what is read and written."""
+    """A client's socket with time limits for reading and writing."""
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
@@ -79,15 +71,15 @@ class Connection:
         self._idle_since = time.monotonic()
         self._request: Any = None
         self._head_until = 0.0
-        self._head = b""
+        self._answer_head = b""
         self._answer_begun = self._lingers = self._drains = False
 
     def recv(self, size: int) -> bytes:
-        """What the client sends next; nothing where it has closed, or lay idle too long.
+        """Read what the client sends next; nothing if it has closed or was idle for too long.
 
-        Raises SlowHead, or TimeoutError for a body that pauses too long.
+        Raises SlowHead, or TimeoutError for too long a pause in a body.
         """
-        turn = self._loop.now()
+        round_of_loop = self._loop.now()
         if self._request:
             data = self._receive(size, PAUSE)
         elif self._head_until:
@@ -98,8 +90,8 @@ class Connection:
             except TimeoutError:
                 return b""
             self._head_until = time.monotonic() + HEAD
-        if self._loop.now() == turn:
-            give_way()  # It did not have to wait: let those go first who did.
+        if self._loop.now() == round_of_loop:
+            give_way()  # This greenlet did not wait, so let those run that did.
         return data
 
     def _rest_of_head(self, size: int) -> bytes:
@@ -110,7 +102,8 @@ class Connection:
 
     def _receive(self, size: int, seconds: float) -> bytes:
         if self._tls:
-            # A socket's own time begins anew with every piece of a record, or of a handshake.
+            # The time limit of an SSL socket starts anew with every piece of a record.
+            # tests/test_connections.py: test_handshake_that_trickles_is_given_up.
             with gevent.Timeout(seconds, TimeoutError):
                 return bytes(self._sock.recv(size))
         self._sock.settimeout(seconds)
@@ -118,15 +111,15 @@ class Connection:
         return data
 
     def sendall(self, data: bytes) -> None:
-        """Send a part of an answer; its head with what follows, which spares a packet.
+        """Send a part of an answer. Its head is sent together with what follows, in one packet.
 
-        A client that reads nothing for too long counts as gone.
+        A client that reads nothing for too long is treated as disconnected.
         """
         if self._request and not self._answer_begun:
-            self._answer_begun, self._head = True, data
+            self._answer_begun, self._answer_head = True, data
             return
-        rest: bytes | memoryview = self._head + data
-        self._head = b""
+        rest: bytes | memoryview = self._answer_head + data
+        self._answer_head = b""
         self._sock.settimeout(PAUSE)
         try:
             while (sent := self._sock.send(rest)) < len(rest):
@@ -134,20 +127,20 @@ class Connection:
         except TimeoutError as error:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
 
-    def begin(self, request: Any) -> None:
-        """From here on what comes is the body of this request, and what goes its answer."""
+    def begin_request(self, request: Any) -> None:
+        """Read the body of this request and send its answer from now on."""
         if not self._head_until:
-            give_way()  # It came together with the one before.
+            give_way()  # This request came together with the one before.
         self._request, self._answer_begun = request, False
 
-    def end(self) -> None:
-        """From here on what comes is the next request."""
-        if self._head:
+    def end_request(self) -> None:
+        """Finish the answer. What is read from now on is the next request."""
+        if self._answer_head:
             self.sendall(b"")
         if self._lingers:
             self.linger()
         elif self._drains:
-            with contextlib.suppress(OSError, ParseException):  # gunicorn knows then, and closes.
+            with contextlib.suppress(OSError, ParseException):  # gunicorn notices, and closes.
                 while self._request.body.read(65536):
                     pass
         self._drains = False
@@ -163,38 +156,38 @@ class Connection:
         self._drains = True
 
     def linger(self) -> None:
-        """Stop sending and read on for a while: a reset could destroy the answer."""
-        self._request, self._head_until = None, 0.0  # A worker that stops need not wait for it.
+        """Stop sending, and read on for some time: a reset could destroy the answer."""
+        self._request, self._head_until = None, 0.0  # A worker that stops need not wait for this.
         until = time.monotonic() + LINGER
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
             while (left := until - time.monotonic()) > 0 and self._receive(65536, left):
-                give_way()  # While it finds something to read, others would not run.
+                give_way()  # As long as there is something to read, no other greenlet would run.
 
-    def hang_up(self) -> None:
-        """Close an idle connection. A request that has already arrived is still read."""
-        waits = not self._request and not self._head_until
-        if waits and time.monotonic() > self._idle_since + QUIET:
+    def close_if_idle(self) -> None:
+        """Close the connection if it is idle. A request that has already arrived is still read."""
+        idle = not self._request and not self._head_until
+        if idle and time.monotonic() > self._idle_since + IDLE_AT_STOP:
             with (
-                contextlib.suppress(OSError),  # It may have ended by itself.
-                # TLS must not end for it, as the socket's own method would have it.
+                contextlib.suppress(OSError),  # The client may have closed it.
+                # The socket's own method would end TLS as well.
                 socket.socket(fileno=os.dup(self._sock.fileno())) as twin,
             ):
                 twin.shutdown(socket.SHUT_RD)
 
     def send(self, data: bytes) -> None:
-        """Send what is no part of an answer: that a client may go on with its body."""
+        """Send `100 Continue`, which is not part of an answer."""
         self._sock.settimeout(PAUSE)
         self._sock.sendall(data)
 
     def setblocking(self, flag: bool) -> None:
-        """Nothing: each call has its own limit of time."""
+        """Do nothing: each call has a time limit of its own."""
 
     def shutdown(self, how: int) -> None:
-        """End one or both directions, and send nothing of an answer that was begun."""
-        self._head = b""
+        """Shut down one or both directions, and discard an answer that was begun."""
+        self._answer_head = b""
         self._sock.shutdown(how)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the socket."""
         self._sock.close()

@@ -1,4 +1,4 @@
-"""The server's own answers, to what is no HTTP that the application could be given."""
+"""The server's own answers to requests that gunicorn cannot parse."""
 
 import contextlib
 import ssl
@@ -15,8 +15,8 @@ from .connections import SlowHead
 _Refusal = tuple[int, str, str]
 
 _BAD_REQUEST = (400, "Bad Request", "This is not a valid HTTP request.")
-_FAULT = (500, "Internal Server Error", "The server could not handle the request.")
-_REFUSALS: dict[type[Exception], _Refusal] = {
+_SERVER_ERROR = (500, "Internal Server Error", "The server could not handle the request.")
+_REFUSALS: dict[type[BaseException], _Refusal] = {
     SlowHead: (408, "Request Timeout", "The head of the request took too long."),
     errors.LimitRequestLine: (414, "URI Too Long", "The request line is too long."),
     errors.LimitRequestHeaders: (
@@ -30,11 +30,13 @@ _REFUSALS: dict[type[Exception], _Refusal] = {
 
 
 def refuse(client: Any, error: BaseException) -> None:
-    """Answer in the application's error shape what gunicorn could not read.
+    """Send the answer to a request that gunicorn could not parse, in the application's format.
 
-    gunicorn's own answer would quote the offending line, and with it a code, as would its log.
+    gunicorn's own answer and log would quote the invalid line, and with it perhaps a code.
     """
-    status, reason, message = _refusal(error)
+    malformed = isinstance(error, errors.ParseException | ssl.SSLError)
+    default = _BAD_REQUEST if malformed else _SERVER_ERROR
+    status, reason, message = _REFUSALS.get(type(error), default)
     logs.emit("refused", status=status, error=logs.describe(error)[:1])
     body = orjson.dumps({"code": status, "status": reason, "message": message})
     head = [
@@ -44,11 +46,5 @@ def refuse(client: Any, error: BaseException) -> None:
         f"Content-Length: {len(body)}",
         *(f"{name}: {value}" for name, value in HEADERS.items()),
     ]
-    with contextlib.suppress(OSError):  # The client left before it was refused.
+    with contextlib.suppress(OSError):  # The client may have disconnected.
         client.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + body)
-
-
-def _refusal(error: BaseException) -> _Refusal:
-    if isinstance(error, errors.ParseException | ssl.SSLError):
-        return _REFUSALS.get(type(error), _BAD_REQUEST)
-    return _FAULT

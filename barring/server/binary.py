@@ -1,0 +1,36 @@
+"""What the single binary needs to serve: it runs as a child of a launcher that unpacked it."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def lock_unpacked_files() -> None:
+    """Lock the folder of the unpacked files: programs that clean /tmp leave a locked one alone.
+
+    tests/test_binary.py: test_stopped_binary_cleans_up.
+    """
+    fcntl.flock(os.open(Path(__file__).parent.parent, os.O_RDONLY), fcntl.LOCK_SH)
+
+
+def stop_with_launcher() -> None:
+    """Have Linux stop this process when its launcher is killed, or it would keep the port.
+
+    tests/test_binary.py: test_launcher_killed_at_any_time_leaves_nobody.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        alive = Path(f"/proc/{os.getppid()}/exe").samefile(sys.executable)
+    except FileNotFoundError:
+        return  # There is no /proc, and no way to know.
+    except PermissionError:
+        alive = False
+    if not alive:
+        raise SystemExit("barring: the launcher was killed")

@@ -1,0 +1,28 @@
+"""The limit of open files, and how many connections it allows."""
+
+import resource
+
+from barring import logs
+
+CONNECTIONS = 10_000
+"""Connections that a worker accepts at once if it may open enough files."""
+
+OTHER_FILES = 100
+"""Files that a worker opens besides: of the database, of the log and of the server."""
+
+
+def allowed_connections() -> int:
+    """Raise the limit as far as needed and possible; return the connections that it allows."""
+    needed = CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = max(soft, min(needed, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    if limit >= needed:
+        return CONNECTIONS
+    connections = max(1, limit - OTHER_FILES)
+    logs.emit(
+        "warning",
+        message=f"a process may open only {limit} files, so a worker accepts {connections} "
+        f"connections at once; raise the limit (ulimit -n, LimitNOFILE=) to {needed}",
+    )
+    return connections

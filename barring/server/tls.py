@@ -1,0 +1,26 @@
+"""TLS: the checks of its certificate, and of what is sent without it."""
+
+import ssl
+
+from barring.settings import Settings, SettingsError, is_loopback
+
+
+def check_certificate(settings: Settings) -> None:
+    """Raise SettingsError if the certificate and its key are set and cannot be used."""
+    if not (settings.tls_cert_file or settings.tls_key_file):
+        return
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            "BARRING_TLS_CERT_FILE, BARRING_TLS_KEY_FILE: must hold a certificate and its key "
+            f"({error.strerror if isinstance(error, OSError) else error})"
+        ) from error
+
+
+def sends_secrets_unencrypted(settings: Settings) -> bool:
+    """Whether secrets or tokens cross a network without TLS."""
+    host = settings.bind.rpartition(":")[0].strip("[]")
+    local = settings.bind.startswith("unix:") or host == "localhost" or is_loopback(host)
+    return settings.auth != "local" and not local and not settings.tls_cert_file
