@@ -1,8 +1,8 @@
-"""The log: one JSON object a line on standard error, for requests, audit and everything else.
+"""The log: JSON lines on standard error for requests, writes (audit) and everything else.
 
-No line holds an authorization code. What was asked for is told by its route's template, and of an
-exception only its type and the places it came through: its text may quote a value. A server waits
-for no reader of its log: a line that finds no room is dropped, and the number of such lines logged.
+No line contains an authorization code. A request is named by the template of its route. Of an
+exception only the type and the traceback's places are logged: its text may quote a value. A server
+does not wait until its log is read: if there is no room, it drops the line and counts it.
 """
 
 import contextlib
@@ -18,26 +18,21 @@ from typing import Any
 import orjson
 
 listeners: list[Callable[[str, dict[str, Any]], object]] = []
-"""Called with every event's name and values: those who count them."""
+"""Called with the name and the values of each event."""
 
 
 def emit(event: str, **values: Any) -> None:
-    """Write one line: the time, the event and its values, in one piece even among processes."""
+    """Write one line: the time, the event and its values. Processes do not mix their lines."""
     for listener in listeners:
         listener(event, values)
     _output.write(_line(event, values))
-
-
-def never_wait() -> None:
-    """From now on drop a line that standard error has no room for, instead of waiting."""
-    _output.never_wait()
 
 
 def _line(event: str, values: dict[str, Any]) -> bytes:
     record = {"time": datetime.now(UTC), "event": event, **values}
     try:
         return orjson.dumps(record, default=str) + b"\n"
-    except orjson.JSONEncodeError:  # Half a surrogate pair, say: telling must never fail the told.
+    except orjson.JSONEncodeError:  # Of a lone surrogate, for example. Logging must not fail.
         return json.dumps(record, default=str).encode() + b"\n"
 
 
@@ -50,35 +45,36 @@ class _Output:
         self._dropped = 0
 
     def never_wait(self) -> None:
+        """From now on drop lines for which there is no room, instead of waiting."""
         mode = os.fstat(2).st_mode
-        if stat.S_ISREG(mode) or self._descriptor != 2:
+        if stat.S_ISREG(mode):
             return
         try:
-            # Opened anew: O_NONBLOCK on descriptor 2 would bind all programs that share it.
+            # Open it again: O_NONBLOCK on descriptor 2 would affect all programs that share it.
             self._descriptor = os.open("/proc/self/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        except OSError:  # A socket, another's pipe, or no Linux.
+        except OSError:  # It is a socket or another user's pipe, or this is not Linux.
             if not stat.S_ISCHR(mode):
                 os.set_blocking(2, False)
 
     def write(self, line: bytes) -> None:
         """Write a line, and before it the number of lines that were dropped."""
-        text = (b"\n" if self._cut else b"") + self._notice() + line
+        start = b"\n" if self._cut else b""
+        if self._dropped:
+            start += _line("log_lines_dropped", {"count": self._dropped})
         try:
-            self._cut = os.write(self._descriptor, text) < len(text)
-        except OSError:  # No room, or nobody who reads it any more: no request must fail for it.
+            self._cut = os.write(self._descriptor, start + line) < len(start + line)
+        except OSError:  # There is no room, or no reader any more. No request must fail for that.
             self._dropped += 1
         else:
             self._dropped = int(self._cut)
 
-    def _notice(self) -> bytes:
-        return _line("log_lines_dropped", {"count": self._dropped}) if self._dropped else b""
-
 
 _output = _Output()
+never_wait = _output.never_wait
 
 
 def describe(error: BaseException | None) -> list[str]:
-    """The exception and what caused it, as types and places in the code, without their texts."""
+    """An exception and its causes: their types and places in the code, without their texts."""
     lines: list[str] = []
     while error is not None:
         lines.append(f"{type(error).__module__}.{type(error).__qualname__}")
@@ -91,17 +87,15 @@ def describe(error: BaseException | None) -> list[str]:
 
 
 class Handler(logging.Handler):
-    """Sends the records of Python's logging, gunicorn's among them, to the log."""
+    """Sends the records of Python's `logging` to the log, without the texts of exceptions."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        arguments = record.args
-        if isinstance(arguments, tuple):
-            arguments = tuple(
-                type(value).__name__ if isinstance(value, BaseException) else value
-                for value in arguments
-            )
+        arguments = tuple(
+            type(value).__name__ if isinstance(value, BaseException) else value
+            for value in record.args or ()
+        )
         message = str(record.msg)
-        with contextlib.suppress(TypeError, ValueError):  # A message that does not fit its values.
+        with contextlib.suppress(TypeError, ValueError):  # The message may not fit the arguments.
             message = message % arguments if arguments else message
         values: dict[str, Any] = {"level": record.levelname.lower(), "message": message}
         if record.exc_info:

@@ -1,12 +1,11 @@
-"""The figures of /metrics in Prometheus' form, gathered from the events that also make the log.
+"""Metrics for Prometheus, collected from the events of the log.
 
-prometheus_client keeps figures of several processes in files, and decides so when it is imported:
-hence it is imported only here, by `enable`, once the folder of those files is set.
+prometheus_client decides when it is imported whether to share metrics between processes, by files.
+So only `enable` imports it, after it has set the folder of these files.
 """
 
 import atexit
 import contextlib
-import functools
 import os
 import shutil
 import tempfile
@@ -20,10 +19,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """The figures of this process; `exposition` adds those of all others."""
+    """The metrics of this process; `render` adds those of the others."""
 
     def __init__(self) -> None:
-        """Begin to count. Once a process: the names are taken then."""
+        """Start to count. Only once per process: prometheus_client registers the names."""
         from prometheus_client import Counter, Histogram
 
         self.requests = Histogram(
@@ -32,25 +31,26 @@ class Metrics:
             ["method", "route", "status"],
         )
         self.refusals = Counter(
-            "barring_refused_authentications", "Callers that did not prove to be one", ["reason"]
+            "barring_refused_authentications", "Requests that failed authentication", ["reason"]
         )
         self.database_errors = Counter(
             "barring_database_errors", "Requests that the database could not answer"
         )
         self.lock_wait = Histogram(
-            "barring_write_lock_wait_seconds", "How long writes waited for their turn"
+            "barring_write_lock_wait_seconds", "How long writes waited for the lock"
         )
-        # prometheus_client itself would look them up under a lock.
-        self._labelled = functools.cache(self.requests.labels)
         logs.listeners.append(self.count)
 
     def count(self, event: str, values: dict[str, Any]) -> None:
-        """Count an event. That its files are lost, cleaned from /tmp say, fails no request."""
-        # What prometheus_client could not open, it takes for open from the second time on.
+        """Count an event. No request fails if the files are lost, for example cleaned from /tmp.
+
+        tests/test_health.py: test_lost_files_of_metrics_fail_no_request.
+        """
+        # After a failure to open its file, prometheus_client raises TypeError.
         with contextlib.suppress(OSError, TypeError):
             if event == "request":
                 labels = values["method"], values["route"] or "none", values["status"]
-                self._labelled(*labels).observe(values["ms"] / 1000)
+                self.requests.labels(*labels).observe(values["ms"] / 1000)
             elif event == "refused_authentication":
                 self.refusals.labels(values["reason"]).inc()
             elif event == "storage_unavailable":
@@ -58,8 +58,8 @@ class Metrics:
             elif event == "write":
                 self.lock_wait.observe(values["waited"])
 
-    def exposition(self) -> bytes:
-        """The figures of all processes since the server started, as text."""
+    def render(self) -> bytes:
+        """The metrics of all processes since the server started, in Prometheus' text format."""
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -69,16 +69,16 @@ class Metrics:
 
 
 def enable(storage: Storage) -> Metrics:
-    """Count, from now on, in this process and those forked from it, from nothing."""
+    """Start to count from zero, in this process and in those forked from it."""
     folder = tempfile.mkdtemp(prefix="barring-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    # At the end of this process alone: those forked from it count on until theirs.
-    atexit.register(_discard, folder, os.getpid())
+    # When this process exits, not when one forked from it does.
+    atexit.register(_remove, folder, os.getpid())
     metrics = Metrics()
     storage.on_lock_wait = lambda seconds: metrics.count("write", {"waited": seconds})
     return metrics
 
 
-def _discard(folder: str, process: int) -> None:
+def _remove(folder: str, process: int) -> None:
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)

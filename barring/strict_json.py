@@ -1,4 +1,4 @@
-"""JSON, strictly read: of two readings of a text, this service takes neither."""
+"""Strict JSON: a text that two parsers may read differently is refused."""
 
 import itertools
 import json
@@ -8,21 +8,21 @@ from typing import Any, NoReturn
 
 from barring.pauses import PART, pause
 
-_counter = itertools.count(1)
-"""Of the objects that were made, of whatever texts."""
+_objects = itertools.count(1)
+"""Counts the objects that were parsed, of whatever texts."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class NotJSON(Exception):
-    """The text is not the one value that JSON's strictest reader would find in it."""
+    """The text is not strict JSON. The message says where or why, and quotes nothing of it."""
 
 
 def parse_json(text: str) -> Any:
-    """The value that a JSON text holds.
+    """The value of a JSON text.
 
-    Raises NotJSON where RFC 8259 is broken or left open: NaN and Infinity, a key that stands
-    twice, half of a surrogate pair, and depth or digits beyond what Python reads.
+    Raises NotJSON for what RFC 8259 forbids or leaves open: NaN and Infinity, repeated keys, lone
+    surrogates, and nesting or numbers beyond what Python supports.
     """
     try:
         value = json.loads(
@@ -33,7 +33,7 @@ def parse_json(text: str) -> Any:
     except UnicodeEncodeError:
         raise NotJSON("it holds half of a surrogate pair") from None
     except json.JSONDecodeError as error:
-        # Not the error's own text: it may quote the document.
+        # The error's own text may quote the document.
         raise NotJSON(f"line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise NotJSON("it is nested too deeply") from None
@@ -43,7 +43,7 @@ def parse_json(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if next(_counter) % PART == 0:
+    if next(_objects) % PART == 0:
         pause()
     value = dict(pairs)
     if len(value) < len(pairs):

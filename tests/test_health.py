@@ -1,4 +1,4 @@
-"""Health tells the truth, and the figures are right across workers and restarts."""
+"""Health tells the truth, and the metrics are right across workers and restarts."""
 
 import os
 import re
@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.service import Service, codes_path, running
 
 
-def figures(service: Service) -> dict[tuple[str, ...], float]:
-    """Every figure by its name and the values of its labels."""
+def metrics(service: Service) -> dict[tuple[str, ...], float]:
+    """Every metric by its name and the values of its labels."""
     with service.client() as client:
         answer = client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -51,7 +51,7 @@ def test_metrics_are_off_unless_wanted(service: Service) -> None:
         assert client.get("/metrics").status_code == 404
 
 
-def test_figures_are_right_across_workers(tmp_path: Path) -> None:
+def test_metrics_are_right_across_workers(tmp_path: Path) -> None:
     """Requests to all workers are summed, one that died included, by route and status."""
     path = codes_path("t-secret", "g-secret", "u-secret")
     with running(tmp_path, BARRING_METRICS="true", BARRING_WORKERS="2") as service:
@@ -64,7 +64,7 @@ def test_figures_are_right_across_workers(tmp_path: Path) -> None:
         with service.client(**{"X-Role": "boss"}) as client:
             client.get(path)
             client.request("C4N4RY", path)
-        shown = figures(service)
+        shown = metrics(service)
         with service.client() as client:
             assert "secret" not in client.get("/metrics").text.lower()
     route = next(line["route"] for line in service.log() if line.get("status") == 201)
@@ -75,18 +75,18 @@ def test_figures_are_right_across_workers(tmp_path: Path) -> None:
     assert shown[("barring_write_lock_wait_seconds_count",)] >= 40
 
 
-def test_figures_start_from_nothing(tmp_path: Path) -> None:
-    """A restarted server does not show the figures of the one before, and leaves no file."""
+def test_metrics_start_from_nothing(tmp_path: Path) -> None:
+    """A restarted server does not show the metrics of the one before, and leaves no file."""
     for _ in range(2):
         with running(tmp_path, BARRING_METRICS="true", TMPDIR=str(tmp_path)) as service:
             with service.client() as client:
                 client.get("/health/live")
-            shown = figures(service)
+            shown = metrics(service)
         assert shown["barring_request_seconds_count", "GET", "/health/live", "200"] == 1
         assert list(tmp_path.glob("barring-metrics-*")) == []
 
 
-def test_lost_files_of_figures_fail_no_request(tmp_path: Path) -> None:
+def test_lost_files_of_metrics_fail_no_request(tmp_path: Path) -> None:
     """When the files are cleaned away, requests go on, also those of a new worker."""
     settings = {"BARRING_METRICS": "true", "BARRING_WORKERS": "1", "TMPDIR": str(tmp_path)}
     with running(tmp_path, **settings) as service:
@@ -100,7 +100,7 @@ def test_lost_files_of_figures_fail_no_request(tmp_path: Path) -> None:
 
 
 def test_folder_of_others_is_left_alone(tmp_path: Path) -> None:
-    """A folder that the environment names for other figures is neither used nor removed."""
+    """A folder that the environment names for other metrics is neither used nor removed."""
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     for wanted in ("false", "true"):
@@ -111,9 +111,9 @@ def test_folder_of_others_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_database_errors_are_counted(tmp_path: Path) -> None:
-    """A 503 because of the database is a figure."""
+    """A 503 because of the database is counted."""
     with running(tmp_path, BARRING_METRICS="true") as service:
         service.database.unlink()
         with service.client() as client:
             assert client.post(codes_path(), json={"code": "12"}).status_code == 503
-        assert figures(service)[("barring_database_errors_total",)] == 1
+        assert metrics(service)[("barring_database_errors_total",)] == 1

@@ -26,6 +26,6 @@ def blueprint(storage: Storage, metrics: Metrics | None) -> Blueprint:
         @health.get("/metrics")
         def figures() -> Response:
             """The figures of all workers."""
-            return Response(metrics.exposition(), content_type=CONTENT_TYPE)
+            return Response(metrics.render(), content_type=CONTENT_TYPE)
 
     return health
