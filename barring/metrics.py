@@ -25,19 +25,14 @@ class Metrics:
         """Start to count. Only once per process: prometheus_client registers the names."""
         from prometheus_client import Counter, Histogram
 
-        self.requests = Histogram(
-            "barring_request_seconds",
-            "Requests by route template and status",
-            ["method", "route", "status"],
-        )
+        labels = ["method", "route", "status"]
+        self.requests = Histogram("barring_request_seconds", "Durations of requests", labels)
         self.refusals = Counter(
             "barring_refused_authentications", "Requests that failed authentication", ["reason"]
         )
-        self.database_errors = Counter(
-            "barring_database_errors", "Requests that the database could not answer"
-        )
+        self.database_errors = Counter("barring_database_errors", "Requests the database failed")
         self.lock_wait = Histogram(
-            "barring_write_lock_wait_seconds", "How long writes waited for the lock"
+            "barring_write_lock_wait_seconds", "Waits of writes for the lock"
         )
         logs.listeners.append(self.count)
 

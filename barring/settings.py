@@ -1,7 +1,6 @@
 """The settings. No other module reads them from the environment."""
 
 import dataclasses
-import ipaddress
 import os
 import re
 import sys
@@ -167,17 +166,12 @@ def _warn_of_unknown(name: str) -> None:
     logs.emit("warning", message=f"{name}: there is no such setting; it is ignored")
 
 
-@lru_cache
 def is_loopback(address: str) -> bool:
-    """Whether an IP address is this machine's own, an IPv4 address mapped into IPv6 included.
+    """Whether an IP address, written as the kernel writes it, is this machine's own.
 
     False for host names: they are not resolved.
     """
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
+    return re.fullmatch(r"::1|(::ffff:)?127\.[0-9.]+", address) is not None
 
 
 def read_file(name: str, path: str) -> str:

@@ -153,8 +153,8 @@ def test_binary_keeps_its_data_where_it_is_told(tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.iterdir()} >= {"barring", "codes.sqlite3"}
 
 
-def test_binary_serves_https_and_figures(tmp_path: Path) -> None:
-    """What a setting asks for is in the binary: TLS, and Prometheus' figures of all workers."""
+def test_binary_serves_https_and_metrics(tmp_path: Path) -> None:
+    """What a setting asks for is in the binary: TLS, and the metrics of all workers."""
     certificate(tmp_path)
     settings = {
         "BARRING_TLS_CERT_FILE": str(tmp_path / "tls.crt"),

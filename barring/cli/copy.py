@@ -1,9 +1,10 @@
 """The command that copies all codes from one database to another."""
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import blake2b
+from typing import Any
 
 import click
 import orjson
@@ -14,20 +15,12 @@ from barring.storage.base import Row, StagedRow, Storage, StorageError
 from .common import BATCH, audit, main, progress
 
 
-class _Content:
-    """The number of codes read from a database, and their checksum in the order of an export."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.checksum = hashlib.blake2b(digest_size=16)
-
-    def read(self, storage: Storage) -> Iterator[list[Row]]:
-        """All codes, in batches."""
-        with closing(storage.export()) as rows:
-            while batch := list(itertools.islice(rows, BATCH)):
-                yield batch
-                self.checksum.update(orjson.dumps(batch))
-                self.count += len(batch)
+def _batches(storage: Storage, checksum: Any) -> Iterator[list[Row]]:
+    """All codes in batches, in the order of an export; adds them to the checksum."""
+    with closing(storage.export()) as rows:
+        while batch := list(itertools.islice(rows, BATCH)):
+            checksum.update(orjson.dumps(batch))
+            yield batch
 
 
 @main.command("copy")
@@ -49,22 +42,22 @@ def copy_codes(source: str, target: str) -> None:
         raise StorageError(f"{goal}: is the database to read; name another with --to")
     if not origin.exists():
         raise StorageError(f"{origin}: there is no database to read")
-    content, copied = _Content(), _Content()
+    count, read, stored = 0, blake2b(digest_size=16), blake2b(digest_size=16)
     with closing(origin), closing(goal):
         goal.prepare()
         empty, total = not goal.count(), origin.count()
         with goal.staging() as staging, progress("Copying") as update:
-            for batch in content.read(origin):
+            for batch in _batches(origin, read):
                 if empty:
-                    staging.put(StagedRow(n, *row) for n, row in enumerate(batch, content.count))
-                update(content.count, max(total, content.count))
+                    staging.put(StagedRow(n, *row) for n, row in enumerate(batch, count))
+                count += len(batch)
+                update(count, max(total, count))
             if empty:
                 staging.add("fail", lambda row: None, keep_going=False)
-        for _ in copied.read(goal):
+        for _ in _batches(goal, stored):
             pass
-    if content.checksum.digest() != copied.checksum.digest():
+    if read.digest() != stored.digest():
         raise StorageError(f"{goal}: holds other codes than {origin}; name an empty database")
     if empty:
-        audit("create", content.count)
-    digest = content.checksum.hexdigest()
-    click.echo(f"{content.count} codes copied; both hold the same ({digest})")
+        audit("create", count)
+    click.echo(f"{count} codes copied; both hold the same ({read.hexdigest()})")

@@ -28,9 +28,7 @@ def stop_with_launcher() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
         alive = Path(f"/proc/{os.getppid()}/exe").samefile(sys.executable)
-    except FileNotFoundError:
-        return  # There is no /proc, and no way to know.
-    except PermissionError:
-        alive = False
+    except OSError:
+        alive = not Path("/proc/self").exists()  # Without /proc there is no way to know.
     if not alive:
         raise SystemExit("barring: the launcher was killed")
