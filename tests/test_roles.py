@@ -131,11 +131,15 @@ def test_refusal_is_the_same_whether_or_not_the_code_exists(client: FlaskClient)
     assert answers[0].data == answers[1].data
 
 
-def test_caller_covers_what_lies_in_its_scope() -> None:
+def test_caller_reaches_what_lies_in_its_scope() -> None:
     """The central check compares the parts that bind the role, and no others."""
-    owner = Owner("t", "g", "u")
-    assert Caller(Role.SYSTEM_ADMIN, (None, None, None)).covers(owner)
-    assert Caller(Role.TENANT_ADMIN, ("t", "x", "x")).covers(owner)
-    assert not Caller(Role.TENANT_ADMIN, ("x", "g", "u")).covers(owner)
-    assert not Caller(Role.GROUP_ADMIN, ("t", "x", "u")).covers(owner)
-    assert not Caller(Role.END_USER, ("t", "g", "x")).covers(owner)
+
+    def reaches(role: Role, *scope: str) -> bool:
+        caller = Caller.of(role, dict(zip(Owner._fields, scope, strict=False)))
+        return caller.may_reach(Owner("t", "g", "u"))
+
+    assert reaches(Role.SYSTEM_ADMIN)
+    assert reaches(Role.TENANT_ADMIN, "t", "x", "x")
+    assert not reaches(Role.TENANT_ADMIN, "x", "g", "u")
+    assert not reaches(Role.GROUP_ADMIN, "t", "x", "u")
+    assert not reaches(Role.END_USER, "t", "g", "x")

@@ -177,7 +177,7 @@ def test_imports_make_no_circle() -> None:
 def test_every_route_is_guarded_or_public(client: FlaskClient) -> None:
     """A route without the guard is one of the few that are meant to be public."""
     views = client.application.view_functions
-    unguarded = {name for name, view in views.items() if not hasattr(view, "least_role")}
+    unguarded = {name for name, view in views.items() if not hasattr(view, "required_role")}
     assert unguarded == PUBLIC
 
 
@@ -188,7 +188,7 @@ def test_guard_is_outermost(client: FlaskClient) -> None:
     for rule in rules:
         view: Any = client.application.view_functions[rule.endpoint]
         reads = rule.methods is not None and "GET" in rule.methods
-        assert view.least_role.title == ("End User" if reads else "Group Admin")
+        assert view.required_role.title == ("End User" if reads else "Group Admin")
 
 
 @pytest.mark.parametrize("name", modules())

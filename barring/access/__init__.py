@@ -1,6 +1,6 @@
-"""Who the caller is, and what the caller may do.
+"""Who the caller is, and what it may do.
 
-`requires(role)` guards a view. A mode, chosen by BARRING_AUTH, turns a request into a Caller.
+`requires(role)` protects a view. The mode, chosen by BARRING_AUTH, identifies the caller.
 """
 
 from flask import Flask
@@ -19,9 +19,9 @@ MODES: dict[str, type[Mode]] = {"local": Local, "gateway": Gateway, "jwt": Token
 
 
 def init_app(app: Flask, settings: Settings) -> Mode:
-    """Let the guard of `app` learn callers as the settings say, and return the mode that does.
+    """Set and return the mode that identifies the callers of `app`.
 
-    Raises SettingsError where a setting of the mode is missing or weak.
+    Raises SettingsError if a setting of the mode is missing or weak.
     """
     app.extensions[EXTENSION] = mode = MODES[settings.auth](settings)
     return mode

@@ -1,28 +1,28 @@
-"""The roles, and a caller: a role held within a scope."""
+"""Roles and callers."""
 
-from enum import IntEnum
-from typing import NamedTuple
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple, Self
 
 from barring.domain import Owner
 
 
-class Role(IntEnum):
-    """The levels of rights, least first."""
+class Role(Enum):
+    """A role: its title, its rank and its scope.
 
-    END_USER = 1
-    GROUP_ADMIN = 2
-    TENANT_ADMIN = 3
-    SYSTEM_ADMIN = 4
+    A role has the rights of all roles of a lower rank. The scope names the parts of an owner that
+    must be the caller's own.
+    """
 
-    @property
-    def title(self) -> str:
-        """The role as people write it, "End User" for example."""
-        return self.name.replace("_", " ").title()
+    END_USER = "End User", 1, ("tenant", "group", "user")
+    GROUP_ADMIN = "Group Admin", 2, ("tenant", "group")
+    TENANT_ADMIN = "Tenant Admin", 3, ("tenant",)
+    SYSTEM_ADMIN = "System Admin", 4, ()
 
-    @property
-    def breadth(self) -> int:
-        """How many parts of an owner bind the role: tenant, group and user for an End User."""
-        return Role.SYSTEM_ADMIN - self
+    def __init__(self, title: str, rank: int, scope: tuple[str, ...]) -> None:
+        self.title = title
+        self.rank = rank
+        self.scope = scope
 
 
 TITLES = ", ".join(role.title for role in Role)
@@ -36,19 +36,19 @@ ROLES = {
 
 
 class Caller(NamedTuple):
-    """Who calls: a role, and the tenant, group and user that it is held for.
+    """Who sent a request: a role, and the caller's own value for each part of the role's scope.
 
-    A part that is None does not bind; the parts beyond the role's breadth never do.
+    A part that was not sent is None, and does not restrict the caller.
     """
 
     role: Role
-    scope: tuple[str | None, str | None, str | None]
+    scope: dict[str, Any]
 
-    @property
-    def bound(self) -> tuple[str | None, ...]:
-        """The parts of the scope that bind the role: only they are checked, and fit for a log."""
-        return self.scope[: self.role.breadth]
+    @classmethod
+    def of(cls, role: Role, sent: Mapping[str, Any]) -> Self:
+        """The caller that sent these values; those outside the role's scope are dropped."""
+        return cls(role, {part: sent.get(part) for part in role.scope})
 
-    def covers(self, owner: Owner) -> bool:
-        """Whether the owner lies within the scope."""
-        return all(part in (None, own) for part, own in zip(self.bound, owner, strict=False))
+    def may_reach(self, owner: Owner) -> bool:
+        """Whether the owner is within the scope."""
+        return all(own in (None, getattr(owner, part)) for part, own in self.scope.items())

@@ -1,12 +1,11 @@
-"""The guard before every protected view, and the one decision about rights."""
+"""The decorator that protects views. Here alone it is decided who may call one."""
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, cast
+from typing import Any
 
 from flask import current_app, g
-from flask.typing import ResponseReturnValue
 from flask_smorest import Blueprint
 from webargs.flaskparser import abort
 
@@ -18,33 +17,30 @@ from .mode import Mode
 EXTENSION = "barring.access"
 """Where an application keeps its mode."""
 
-View = Callable[..., ResponseReturnValue]
 
+def requires(role: Role) -> Callable[[Callable[..., Any]], Any]:
+    """Let only callers with this role or a higher one call the view, and only within their scope.
 
-def requires(least: Role) -> Callable[[View], View]:
-    """Let only callers of at least the role `least` whose scope covers the owner reach the view.
-
-    The view gets the `owner` that its path names, in place of the three ids. Goes outermost, so
-    that without the right a caller learns nothing, not even whether a body was valid. Writes the
-    security entry and the role into the OpenAPI document.
+    The view gets the `owner` that its path names instead of the three ids. This must be the
+    outermost decorator, so that others learn nothing, not even whether their body was valid. Adds
+    the security schemes and the role to the OpenAPI document.
     """
 
-    def guard(view: View) -> View:
+    def guard(view: Callable[..., Any]) -> Any:
         @wraps(view)
         def guarded(tenant_id: str, group_id: str, user_id: str, **rest: Any) -> Any:
             owner = Owner(tenant_id, group_id, user_id)
             mode: Mode = current_app.extensions[EXTENSION]
             g.caller = caller = mode.caller()
-            # First the caller's rank, then the caller's scope.
-            if caller.role < least:
-                abort(403, message=f"This needs at least the role {least.title}.")
-            if not caller.covers(owner):
+            if caller.role.rank < role.rank:
+                abort(403, message=f"This needs at least the role {role.title}.")
+            if not caller.may_reach(owner):
                 abort(403, message="This user is outside the caller's scope.")
             return view(owner=owner, **rest)
 
-        needs = f"Needs at least the role {least.title}."
+        needs = f"Needs at least the role {role.title}."
         guarded.__doc__ = f"{inspect.getdoc(view)}\n\n{needs}"
-        guarded.least_role = least  # type: ignore[attr-defined]
-        return cast(View, Blueprint.doc(security=[{"caller": []}])(guarded))
+        guarded.required_role = role  # type: ignore[attr-defined]
+        return Blueprint.doc(security=[{"caller": []}])(guarded)
 
     return guard

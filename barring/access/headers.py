@@ -1,63 +1,62 @@
-"""The modes in which headers say who calls: `local` believes this machine, `gateway` a gateway."""
+"""The modes that trust headers: `local` those from this machine, `gateway` those of a gateway."""
 
 import hmac
 import re
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from barring.http.application import Request, current_request
 from barring.settings import Settings, SettingsError, is_loopback
 
-from .caller import ROLES, TITLES, Caller, Role
+from .caller import ROLES, TITLES, Caller
 from .mode import Mode, refuse, require_scope
 
-CHALLENGE = 'Role realm="barring"'
 SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
-SCOPE_HEADERS = ("X-Tenant-Id", "X-Group-Id", "X-User-Id")
+SCOPE_HEADERS = {"tenant": "X-Tenant-Id", "group": "X-Group-Id", "user": "X-User-Id"}
 
-_PROXY = re.compile(r"^HTTP_(X_FORWARDED_.*|FORWARDED|VIA)$", re.MULTILINE)
-"""The variables, of the server's, that hold what a proxy says of itself."""
+_VIA_PROXY = re.compile(r"^HTTP_(X_FORWARDED_.*|FORWARDED|VIA)$", re.MULTILINE)
+"""The WSGI variables of headers that proxies add."""
 
-_ROLE, *_SCOPE = (f"HTTP_{name.upper().replace('-', '_')}" for name in ("X-Role", *SCOPE_HEADERS))
-"""The variables that hold the headers which every request may send."""
+_SCOPE_VARIABLES = {
+    part: f"HTTP_{header.upper().replace('-', '_')}" for part, header in SCOPE_HEADERS.items()
+}
 
 
-def _scheme(header: str, words: str) -> dict[str, str]:
+def _scheme(header: str, words: str) -> dict[str, Any]:
     return {"type": "apiKey", "in": "header", "name": header, "description": words}
 
 
-_CALLER = _scheme(
-    "X-Role",
-    f"One of: {TITLES}. What binds the role is said by the headers {', '.join(SCOPE_HEADERS)}.",
-)
-
-
 class Local(Mode):
-    """Believes clients on the same machine."""
+    """Trusts clients on the same machine."""
 
-    security_schemes: ClassVar = {"caller": _CALLER}
+    security_schemes: ClassVar = {
+        "caller": _scheme(
+            "X-Role",
+            f"One of: {TITLES}. The headers {', '.join(SCOPE_HEADERS.values())} restrict the role.",
+        )
+    }
 
     def caller(self) -> Caller:
         request = current_request()
-        if not _from_this_machine(request):
+        via_proxy = _VIA_PROXY.search("\n".join(request.environ))
+        # The peer of a Unix socket has no address.
+        if via_proxy or (request.remote_addr and not is_loopback(request.remote_addr)):
             refuse(
                 403,
                 "not_local",
                 "BARRING_AUTH=local serves clients on this machine, and through no proxy; "
                 "to serve others, set BARRING_AUTH to gateway or jwt.",
             )
-        return _header_caller(request)
+        return _caller_by_headers(request)
 
 
 class Gateway(Mode):
-    """Believes a gateway that proves itself with a secret, and needs it to say the whole scope."""
+    """Trusts a gateway that sends its secret. It must send every part of the role's scope."""
 
     security_schemes: ClassVar = {
-        "caller": _CALLER,
-        "tenant": _scheme("X-Tenant-Id", "Percent-encoded UTF-8."),
-        "group": _scheme("X-Group-Id", "Percent-encoded UTF-8."),
-        "user": _scheme("X-User-Id", "Percent-encoded UTF-8."),
+        **Local.security_schemes,
+        **{part: _scheme(name, "Percent-encoded UTF-8.") for part, name in SCOPE_HEADERS.items()},
         "gateway": _scheme(SECRET_HEADER, "The secret of the gateway."),
     }
 
@@ -71,46 +70,39 @@ class Gateway(Mode):
 
     def caller(self) -> Caller:
         request = current_request()
-        proof = request.headers.get(SECRET_HEADER, "").encode("latin-1")
-        # Every secret is compared, whatever the first comparison gave.
-        if not any([hmac.compare_digest(proof, secret) for secret in self._secrets]):
+        sent = request.headers.get(SECRET_HEADER, "").encode("latin-1")
+        # A list, so that every secret is compared, whichever fits.
+        if not any([hmac.compare_digest(sent, secret) for secret in self._secrets]):
             refuse(
                 401,
                 "gateway_secret",
                 f"Only the gateway is served here, and it proves itself with {SECRET_HEADER}.",
                 'Gateway realm="barring"',
             )
-        caller = _header_caller(request)
+        caller = _caller_by_headers(request)
         require_scope(caller, SCOPE_HEADERS, "A caller of this role needs the header")
         return caller
 
 
-def _from_this_machine(request: Request) -> bool:
-    via_proxy = _PROXY.search("\n".join(request.environ))
-    # gunicorn gives the peer of a Unix socket no address.
-    return not via_proxy and (not request.remote_addr or is_loopback(request.remote_addr))
-
-
-def _header_caller(request: Request) -> Caller:
-    role: Role | None = ROLES.get(request.environ.get(_ROLE, ""))
+def _caller_by_headers(request: Request) -> Caller:
+    role = ROLES.get(request.environ.get("HTTP_X_ROLE", ""))
     if role is None:
-        refuse(401, "role", f"Send the header X-Role with one of: {TITLES}.", CHALLENGE)
-    values = map(request.environ.get, _SCOPE)
-    tenant, group, user = map(_scope_header, SCOPE_HEADERS, values)
-    return Caller(role, (tenant, group, user))
-
-
-def _scope_header(name: str, value: str | None) -> str | None:
-    try:
-        return None if value is None else _decoded(value)
-    except ValueError:
-        message = f"Send {name} once, as percent-encoded UTF-8; write a comma as %2C."
-        refuse(403, "scope_malformed", message)
+        message = f"Send the header X-Role with one of: {TITLES}."
+        refuse(401, "role", message, 'Role realm="barring"')
+    sent = {
+        part: _decoded(part, request.environ[variable])
+        for part, variable in _SCOPE_VARIABLES.items()
+        if variable in request.environ
+    }
+    return Caller.of(role, sent)
 
 
 @lru_cache
-def _decoded(value: str) -> str:
-    # A raw comma is how two headers of one name arrive: joined.
-    if "," in value:
-        raise ValueError
-    return unquote_to_bytes(value.encode("ascii")).decode("utf-8")
+def _decoded(part: str, value: str) -> str:
+    try:
+        if "," in value:  # Two headers of one name arrive joined by a comma.
+            raise ValueError
+        return unquote_to_bytes(value.encode("ascii")).decode("utf-8")
+    except ValueError:
+        message = "once, as percent-encoded UTF-8; write a comma as %2C."
+        refuse(403, "scope_malformed", f"Send {SCOPE_HEADERS[part]} {message}")

@@ -1,6 +1,7 @@
-"""What every mode does: it turns a request into a Caller, or refuses."""
+"""What all modes have in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
 from webargs.flaskparser import abort
@@ -13,34 +14,34 @@ from .caller import Caller
 
 
 class Mode(ABC):
-    """A way to learn who the caller is."""
+    """A way to identify the caller of a request."""
 
     security_schemes: ClassVar[dict[str, dict[str, Any]]]
-    """The OpenAPI security schemes, all needed at once, with which a client says who it is."""
+    """What clients must send, as OpenAPI security schemes; all are required."""
 
     def __init__(self, settings: Settings) -> None:  # noqa: B027
         """Take what the mode needs from the settings.
 
-        Raises SettingsError, saying what to set, where that is missing or weak.
+        Raises SettingsError, which says what to set, if a setting is missing or weak.
         """
 
     @abstractmethod
     def caller(self) -> Caller:
-        """The caller of the current request. Refuses, by `refuse`, who does not prove to be one."""
+        """The caller of the current request. Calls `refuse` for one that it does not trust."""
 
 
-def require_scope(caller: Caller, names: tuple[str, str, str], message: str) -> None:
-    """Refuse a caller that leaves out a part of its scope which binds its role.
+def require_scope(caller: Caller, names: Mapping[str, str], message: str) -> None:
+    """Refuse a caller that did not send every part of its role's scope.
 
-    `names` are what the three parts are sent as; the one that lacks is put at the end of `message`.
+    `names` has the header or claim of each part; that of the missing one is added to `message`.
     """
-    for name, part in zip(names, caller.bound, strict=False):
-        if not isinstance(part, str):
-            refuse(403, "scope_missing", f"{message} {name}.")
+    for part, own in caller.scope.items():
+        if not isinstance(own, str):
+            refuse(403, "scope_missing", f"{message} {names[part]}.")
 
 
 def refuse(status: int, reason: str, message: str, challenge: str | None = None) -> NoReturn:
-    """Answer 401, with its challenge, or 403, and say in the log why; never with what was sent."""
+    """Answer 401 with its challenge, or 403, and log the reason; never log what was sent."""
     request = current_request()
     logs.emit(
         "refused_authentication",

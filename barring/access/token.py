@@ -1,4 +1,4 @@
-"""The mode in which a signed bearer token says who calls."""
+"""The mode that trusts signed bearer tokens."""
 
 import re
 from typing import Any, ClassVar, NoReturn
@@ -15,9 +15,10 @@ from .caller import ROLES, TITLES, Caller
 from .mode import Mode, refuse, require_scope
 
 LEEWAY = 30
-"""Seconds by which the clocks of issuer and service may differ."""
+"""Seconds by which the clocks of the issuer and the service may differ."""
 
-CLAIMS = ("tenant", "group", "user")
+CLAIMS = {"tenant": "tenant", "group": "group", "user": "user"}
+"""The claim that holds each part of a scope."""
 
 _FAULTS: dict[type[jwt.PyJWTError], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
@@ -28,11 +29,12 @@ _FAULTS: dict[type[jwt.PyJWTError], str] = {
     jwt.InvalidAlgorithmError: "the algorithm is another",
     jwt.InvalidSignatureError: "the signature does not fit",
 }
+_KEY_FILE = variable("jwt_key_file")
 _PEM = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 
 
 class Token(Mode):
-    """Believes a token of one issuer, for one audience, signed by one algorithm."""
+    """Trusts tokens of one issuer, for one audience, signed with one algorithm."""
 
     security_schemes: ClassVar = {
         "caller": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
@@ -43,7 +45,7 @@ class Token(Mode):
             if not getattr(settings, name):
                 raise SettingsError(f"{variable(name)}: BARRING_AUTH=jwt needs this setting")
         self._settings = settings
-        self._keys = _keys(settings)
+        self._keys = _keys(settings.jwt_algorithm, read_file(_KEY_FILE, settings.jwt_key_file))
 
     def caller(self) -> Caller:
         scheme, _, token = current_request().headers.get("Authorization", "").partition(" ")
@@ -54,13 +56,12 @@ class Token(Mode):
         role = claims.get("role")
         if not isinstance(role, str) or role not in ROLES:
             _refuse_token(f"the claim role is none of {TITLES}")
-        tenant, group, user = (claims.get(name) for name in CLAIMS)
-        caller = Caller(ROLES[role], (tenant, group, user))
+        caller = Caller.of(ROLES[role], claims)
         require_scope(caller, CLAIMS, "A token of this role needs the claim")
         return caller
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """The claims of a token that one of the keys signed. Refuses any other token."""
+        """The claims of a token that one of the keys signed; any other is refused."""
         fault = "the token is malformed"
         for key in self._keys:
             try:
@@ -81,25 +82,22 @@ class Token(Mode):
 
 
 def _refuse_token(fault: str) -> NoReturn:
-    """401 in the words of RFC 6750, section 3."""
+    """Answer 401 as RFC 6750, section 3, says."""
     challenge = f'Bearer realm="barring", error="invalid_token", error_description="{fault}"'
     refuse(401, "token_invalid", f"The bearer token is not accepted: {fault}.", challenge)
 
 
-def _keys(settings: Settings) -> list[Any]:
-    """The one or two keys of BARRING_JWT_KEY_FILE."""
-    text = read_file("BARRING_JWT_KEY_FILE", settings.jwt_key_file)
+def _keys(algorithm: str, text: str) -> list[Any]:
+    """The one or two keys in the key file. Raises SettingsError for other content."""
     blocks = _PEM.findall(text)
-    if settings.jwt_algorithm == "HS256":
-        if blocks:
-            raise SettingsError("BARRING_JWT_KEY_FILE: HS256 needs a secret, and this is a PEM key")
-        keys = split_secrets("BARRING_JWT_KEY_FILE", text)
+    if algorithm != "HS256":
+        keys = [_public_key(algorithm, block) for block in blocks]
+    elif blocks:
+        raise SettingsError(f"{_KEY_FILE}: HS256 needs a secret, and this is a PEM key")
     else:
-        keys = [_public_key(settings.jwt_algorithm, block) for block in blocks]
+        keys = split_secrets(_KEY_FILE, text)
     if not 1 <= len(keys) <= 2:
-        raise SettingsError(
-            f"BARRING_JWT_KEY_FILE: must hold one key for {settings.jwt_algorithm}, or two"
-        )
+        raise SettingsError(f"{_KEY_FILE}: must hold one key for {algorithm}, or two")
     return keys
 
 
@@ -108,9 +106,8 @@ def _public_key(algorithm: str, pem: str) -> Any:
         key = load_pem_public_key(pem.encode())
         jwt.get_algorithm_by_name(algorithm).prepare_key(key)
     except (ValueError, TypeError, UnsupportedAlgorithm, jwt.PyJWTError):
-        raise SettingsError(
-            f"BARRING_JWT_KEY_FILE: must hold PEM public keys that fit {algorithm}"
-        ) from None
+        message = f"{_KEY_FILE}: must hold PEM public keys that fit {algorithm}"
+        raise SettingsError(message) from None
     if isinstance(key, RSAPublicKey) and key.key_size < 2048:
-        raise SettingsError("BARRING_JWT_KEY_FILE: an RSA key needs at least 2,048 bits")
+        raise SettingsError(f"{_KEY_FILE}: an RSA key needs at least 2,048 bits")
     return key

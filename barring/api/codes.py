@@ -157,7 +157,7 @@ def _audit(operation: str, owner: Owner, count: int) -> None:
         "audit",
         request_id=current_request().id,
         role=g.caller.role.title,
-        scope=g.caller.bound,
+        scope=list(g.caller.scope.values()),
         owner=owner._asdict(),
         operation=operation,
         count=count,

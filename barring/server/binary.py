@@ -15,7 +15,7 @@ def lock_unpacked_files() -> None:
 
     tests/test_binary.py: test_stopped_binary_cleans_up.
     """
-    fcntl.flock(os.open(Path(__file__).parent.parent, os.O_RDONLY), fcntl.LOCK_SH)
+    fcntl.flock(os.open(Path(__file__).parents[2], os.O_RDONLY), fcntl.LOCK_SH)
 
 
 def stop_with_launcher() -> None:
