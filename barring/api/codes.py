@@ -10,7 +10,7 @@ from barring import logs
 from barring.access import Role, requires
 from barring.domain import Owner
 from barring.http.application import current_request, json_list
-from barring.http.body import CodesBlueprint
+from barring.http.body import JSONBlueprint
 from barring.pauses import in_parts
 from barring.storage.base import AlreadyExists, Storage
 from schemas import codes as bodies
@@ -52,9 +52,9 @@ CREATED = {
 }
 
 
-def blueprint(storage: Storage, new_codes: bodies.NewCodes) -> CodesBlueprint:
+def blueprint(storage: Storage, new_codes: bodies.NewCodes) -> JSONBlueprint:
     """The six operations on the codes in `storage`; `new_codes` is the rule for creating some."""
-    codes = CodesBlueprint(
+    codes = JSONBlueprint(
         "Authorization codes",
         __name__,
         url_prefix=PREFIX,
@@ -66,7 +66,7 @@ def blueprint(storage: Storage, new_codes: bodies.NewCodes) -> CodesBlueprint:
     return codes
 
 
-def _reads(codes: CodesBlueprint, storage: Storage) -> None:
+def _reads(codes: JSONBlueprint, storage: Storage) -> None:
     @codes.get(ALL)
     @requires(Role.END_USER)
     @codes.response(200, bodies.AuthorizationCodes, description="All codes of the user, by code")
@@ -88,7 +88,7 @@ def _reads(codes: CodesBlueprint, storage: Storage) -> None:
         return jsonify(found._asdict()) if found else abort(404, message=UNKNOWN)
 
 
-def _creations(codes: CodesBlueprint, storage: Storage, new_codes: bodies.NewCodes) -> None:
+def _creations(codes: JSONBlueprint, storage: Storage, new_codes: bodies.NewCodes) -> None:
     @codes.post(ALL)
     @requires(Role.GROUP_ADMIN)
     @codes.arguments(new_codes, examples=CREATION_EXAMPLES)
@@ -113,7 +113,7 @@ def _creations(codes: CodesBlueprint, storage: Storage, new_codes: bodies.NewCod
         return answer
 
 
-def _removals(codes: CodesBlueprint, storage: Storage) -> None:
+def _removals(codes: JSONBlueprint, storage: Storage) -> None:
     @codes.delete(ALL)
     @requires(Role.GROUP_ADMIN)
     @codes.arguments(bodies.CodesToRemove(), examples=REMOVAL_EXAMPLES)

@@ -1,6 +1,5 @@
-"""Reading a request's body."""
+"""Request bodies: limits, strict JSON, and a schema."""
 
-from collections.abc import Mapping
 from typing import Any, BinaryIO, NoReturn
 
 import flask
@@ -15,29 +14,29 @@ from barring.strict_json import NotJSON, parse_json
 from .application import RETRY_AFTER, Request, current_request
 
 SMALL = 64 * 1024
-"""Bytes up to which an unread body is read after the answer, so that the connection stays open."""
+"""An unread body of at most so many bytes is read after the answer, to keep the connection."""
 
 LARGE = 1024 * 1024
-"""Bytes from which on a body counts as large; those of a process share an allowance."""
+"""A body of more bytes counts as large. Those of a process share an allowance."""
 
 
 class Allowance:
     """How many bytes the large bodies of a process may hold together."""
 
-    def __init__(self, left: int) -> None:
-        self._left = left
+    def __init__(self, free: int) -> None:
+        self._free = free
 
     def take(self, count: int) -> None:
-        """Take so many bytes until the request is answered. Aborts with 503 if fewer are left."""
-        if count > self._left:
+        """Take so many bytes until the request is answered. Aborts with 503 if fewer are free."""
+        if count > self._free:
             message = "Too many large bodies are being received now; try again."
             abort(503, message=message, headers={"Retry-After": RETRY_AFTER})
-        self._left -= count
-        after_this_request(lambda answer: self._give_back(count, answer))
+        self._free -= count
 
-    def _give_back(self, count: int, answer: Response) -> Response:
-        self._left += count
-        return answer
+        @after_this_request
+        def give_back(answer: Response) -> Response:
+            self._free += count
+            return answer
 
 
 _large_bodies = Allowance(256 * 1024 * 1024)
@@ -46,35 +45,34 @@ _large_bodies = Allowance(256 * 1024 * 1024)
 def read_body(request: Request) -> bytes:
     """The whole body.
 
-    Aborts with 413 beyond the limit, 503 where many others are large, 408 where it stops, and with
-    400 where it ends early.
+    Aborts with 413 if it is too long, with 503 if there is no room for another large body, with
+    408 if it stops arriving, and with 400 if it ends early.
     """
     limit: int = current_app.config["MAX_CONTENT_LENGTH"]
-    length = request.content_length
-    if length is not None and length > limit:
+    length = request.content_length or 0  # Of a chunked body it is not known.
+    if length > limit:
         _refuse_too_large(limit)
-    if length is not None and length > LARGE:
+    if length > LARGE:
         _large_bodies.take(length)
+    # Not request.stream: werkzeug would silently cut a chunked body at the limit.
+    stream = request.environ["wsgi.input"]
     request.body_begun = True
     try:
-        body = _received(request.environ["wsgi.input"], length, limit)
+        body: bytes = stream.read(length) if length else _read_chunked(stream, limit)
     except TimeoutError:
         abort(408, message="The body stopped arriving; send it without a pause.")
-    except (OSError, ParseException):  # gunicorn parses chunks as they are read.
+    except (OSError, ParseException):  # gunicorn parses chunks while it reads them.
         abort(400, message="The body ends early or is not framed as HTTP demands.")
     if len(body) > limit:
         _refuse_too_large(limit)
-    if length is not None and len(body) < length:
+    if len(body) < length:
         abort(400, message="The body is shorter than its Content-Length.")
     request.body_ended = True
     return body
 
 
-def _received(stream: BinaryIO, length: int | None, limit: int) -> bytes:
-    """A body of a known length; or one in chunks, of which one byte beyond the limit will do."""
-    # From the server's stream itself: werkzeug would cut a chunked body at the limit in silence.
-    if length is not None:
-        return stream.read(length)
+def _read_chunked(stream: BinaryIO, limit: int) -> bytes:
+    """A body of unknown length; of one over the limit, one byte more than the limit."""
     body = stream.read(min(LARGE, limit) + 1)
     if len(body) > LARGE:
         _large_bodies.take(limit)
@@ -82,29 +80,28 @@ def _received(stream: BinaryIO, length: int | None, limit: int) -> bytes:
     return body
 
 
-def leave_body(request: Request) -> None:
-    """Read a small unread body after the answer; close the connection after it for any other.
+def _refuse_too_large(limit: int) -> NoReturn:
+    abort(413, message=f"A body holds at most {limit} bytes; send the list in parts.")
 
-    A body that was read in part, or is broken, closes the connection as well.
+
+def leave_body(request: Request) -> None:
+    """Read an unread small body after the answer, or else close the connection after it.
+
+    A body that was read in part, or is malformed, also closes the connection.
     """
-    length = request.environ.get("CONTENT_LENGTH")
-    if length is None and "HTTP_TRANSFER_ENCODING" not in request.environ:
-        return
-    connection = request.environ.get("gunicorn.socket")
-    if connection and not request.body_ended:
-        small = length is not None and int(length) <= SMALL
+    environ = request.environ
+    has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
+    connection = environ.get("gunicorn.socket")
+    if connection and has_body and not request.body_ended:
+        small = int(environ.get("CONTENT_LENGTH", LARGE)) <= SMALL
         if small and not request.body_begun:
             connection.read_on_after_answer()
         else:
             connection.close_after_answer()
 
 
-def _refuse_too_large(limit: int) -> NoReturn:
-    abort(413, message=f"A body holds at most {limit} bytes; send the list in parts.")
-
-
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type is application/json, in one pair of quotation marks or in none."""
+    """Whether a Content-Type is application/json, with or without quotation marks around it."""
     if content_type.startswith('"'):
         content_type, closing_mark, rest = content_type[1:].partition('"')
         if not closing_mark or rest.strip()[:1] not in ("", ";"):
@@ -113,13 +110,14 @@ def is_json(content_type: str) -> bool:
 
 
 class JSONParser(FlaskParser):
-    """Gives views their body as the schema loads it, and answers 413, 415 or 400 in that order."""
+    """Gives views the body as the schema loads it. Answers 413, 415 or 400, in this order."""
 
     DEFAULT_VALIDATION_STATUS = 400
 
     def load_json(self, req: flask.Request, schema: Schema) -> Any:
-        body = read_body(current_request())
-        if not is_json(req.headers.get("Content-Type", "")):
+        request = current_request()
+        body = read_body(request)
+        if not is_json(request.environ.get("CONTENT_TYPE", "")):
             abort(415, message="Send the body as JSON, with Content-Type: application/json.")
         try:
             return parse_json(body.decode())
@@ -128,19 +126,11 @@ class JSONParser(FlaskParser):
         except NotJSON as error:
             abort(400, message=f"The body is not JSON: {error}.")
 
-    def handle_error(
-        self,
-        error: ValidationError,
-        req: flask.Request,
-        schema: Schema,
-        *,
-        error_status_code: int | None,
-        error_headers: Mapping[str, str] | None,
-    ) -> NoReturn:
+    def handle_error(self, error: ValidationError, *_: Any, **__: Any) -> NoReturn:
         abort(400, message="The body is not valid; `errors` says where.", errors=error.messages)
 
 
-class CodesBlueprint(Blueprint):
-    """A flask-smorest blueprint whose bodies are read by JSONParser."""
+class JSONBlueprint(Blueprint):
+    """A flask-smorest blueprint whose request bodies JSONParser reads."""
 
     ARGUMENTS_PARSER = JSONParser()

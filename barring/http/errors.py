@@ -1,8 +1,8 @@
-"""Every error as JSON in one shape: code, status, message, and errors where there is a list."""
+"""Errors as JSON: code, status, message and, for an invalid body, errors."""
 
 from typing import Any
 
-from flask import Response, jsonify
+from flask.typing import ResponseReturnValue
 from flask_smorest import Api
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
@@ -20,31 +20,26 @@ _MESSAGES = {
 
 
 class JSONErrors(Api):
-    """flask-smorest's Api, with a message in every error and the headers that it drops."""
+    """flask-smorest's Api, with a message in every error and the headers of HTTPExceptions."""
 
     ERROR_SCHEMA = Error
+    DEFAULT_ERROR_RESPONSE_NAME = None  # Each operation lists its own errors.
 
-    def handle_http_exception(self, error: HTTPException) -> Response:
+    def handle_http_exception(self, error: HTTPException) -> ResponseReturnValue:
         data: dict[str, Any] = getattr(error, "data", {})
-        payload = {
-            "code": error.code,
-            "status": error.name,
-            "message": data.get("message") or _MESSAGES.get(error.code or 500, error.description),
-        }
+        status = error.code or 500
+        message = data.get("message") or _MESSAGES.get(status, error.description)
+        payload = {"code": status, "status": error.name, "message": message}
         if "errors" in data:
             payload["errors"] = data["errors"]
-        response = jsonify(payload)
-        response.status_code = error.code or 500
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
-            error.valid_methods = sorted(error.valid_methods)  # A set's order is any.
-        response.headers.update(  # Allow, Retry-After and their like.
-            {name: value for name, value in error.get_headers() if name != "Content-Type"}
-        )
-        response.headers.update(data.get("headers", {}))
-        return response
+            error.valid_methods = sorted(error.valid_methods)  # A set has no fixed order.
+        headers = dict(error.get_headers())  # Allow and Retry-After, for example.
+        del headers["Content-Type"]
+        return payload, status, headers | data.get("headers", {})
 
-    def handle_unavailable_storage(self, error: StorageUnavailable) -> Response:
-        """503, with the reason in the log alone: it names files."""
+    def handle_unavailable_storage(self, error: StorageUnavailable) -> ResponseReturnValue:
+        """Answer 503. The reason goes into the log alone, because it may name files."""
         logs.emit("storage_unavailable", request_id=current_request().id, reason=str(error))
         message = "The database cannot answer now, and nothing was changed; try again."
         if isinstance(error, OutcomeUnknown):

@@ -116,7 +116,6 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
         },
     )
     app.register_error_handler(StorageUnavailable, api.handle_unavailable_storage)
-    api.DEFAULT_ERROR_RESPONSE_NAME = None
     for name, scheme in mode.security_schemes.items():
         api.spec.components.security_scheme(name, scheme)
     owner_id = documenting.converter.field2property(String(validate=OWNER_ID))
