@@ -17,8 +17,7 @@ PUBLIC = {
     "health.ready",
     "swagger.start",
     "swagger.page",
-    "swagger.start_script",
-    "swagger.swagger_file",
+    "swagger.file",
 }
 
 # Who may import whom, within the project. `barring` stands for any of its modules.
