@@ -1,1 +1,1 @@
-"""The shapes of what goes in and out over HTTP. Marshmallow only: no storage, no request."""
+"""Marshmallow schemas of request and response bodies. They know no storage and no request."""

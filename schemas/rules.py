@@ -1,29 +1,30 @@
-"""What the parts of an authorization code may be: each rule once, for HTTP, files and documents.
+"""Rules for codes, descriptions and ids. HTTP, files and the OpenAPI document all use these.
 
 The limits are those of BroadWorks. Lengths count code points.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from marshmallow import ValidationError
 from marshmallow.validate import Validator
 
 CODE_PATTERN = "[0-9A-Za-z*#._-]+"
-"""What a new code is made of, unless the operator sets another pattern."""
+"""What a new code must match, unless BARRING_CODE_PATTERN is set."""
 
 
 class TextRule(Validator):
-    """A text of so many characters that matches a regular expression from end to end."""
+    """A text of limited length that matches a regular expression from end to end."""
 
     def __init__(
         self, minimum: int, maximum: int, pattern: str, message: str, never: str = r"\x00"
     ) -> None:
-        """`message` is for a text that breaks the rule, `never` the characters that none may hold.
+        """`message` tells what the rule demands. `never` are characters that no text may hold.
 
-        NUL is always among them: not every database can hold it.
+        NUL must be among them: not every database can store it.
         """
-        # By these names apispec finds what it documents of a validator.
+        # Under these names apispec looks for the limits and the pattern to document.
         self.min, self.max, self.equal = minimum, maximum, None
         self.pattern = pattern
         self.regex = re.compile(f"^(?:{pattern})$")
@@ -32,16 +33,35 @@ class TextRule(Validator):
         self._matches = re.compile(rf"{within}(?:{pattern})", re.ASCII).fullmatch
 
     def holds(self, value: Any) -> bool:
-        """Whether `value` is a text that keeps the rule."""
+        """Whether the value is a text that keeps the rule."""
         return isinstance(value, str) and self._matches(value) is not None
 
-    def __call__(self, value: Any) -> Any:
-        """Pass the value on.
+    def all_hold(self, values: Iterable[Any]) -> bool:
+        """Whether every value is a text that keeps the rule."""
+        try:
+            return all(map(self._matches, values))
+        except TypeError:  # One of them is not a text.
+            return False
 
-        Raises ValidationError where it breaks the rule.
-        """
+    def __call__(self, value: Any) -> Any:
+        """Return the value, or raise ValidationError if it breaks the rule."""
         if not self.holds(value):
             raise ValidationError(self.message)
+        return value
+
+
+class OfType(Validator):
+    """Any value of a type."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    def all_hold(self, values: Iterable[Any]) -> bool:
+        """Whether every value is of the type."""
+        return all(isinstance(value, self.kind) for value in values)
+
+    def __call__(self, value: Any) -> Any:
+        """Return the value, whose type the field has checked."""
         return value
 
 
@@ -59,6 +79,6 @@ DESCRIPTION = TextRule(
 
 
 def code_rule(pattern: str) -> TextRule:
-    """The rule of a new code; `pattern` is the operator's regular expression for it."""
+    """The rule for new codes; `pattern` is the setting BARRING_CODE_PATTERN."""
     message = f"Must have 2 to 14 characters, and match {pattern} from end to end."
-    return TextRule(2, 14, pattern, message, never="/\\x00")  # A path could not name a slash.
+    return TextRule(2, 14, pattern, message, never="/\\x00")  # No path can name a slash.

@@ -25,7 +25,7 @@ ALLOWED = {
     "wsgi": {"app", "barring.settings", "barring.storage.base"},
     "app": {"barring", "schemas"},
     "gunicorn.conf": {"barring.server", "barring.settings"},
-    "schemas": {"barring.pauses", "schemas"},
+    "schemas": {"barring.domain", "barring.pauses", "schemas"},
     "barring": set(),
     "barring.__main__": {"barring.cli"},
     "barring.domain": set(),

@@ -1,6 +1,5 @@
 """The resource: the authorization codes of one user."""
 
-from collections.abc import Collection
 from urllib.parse import quote
 
 from flask import Response, g, jsonify
@@ -74,9 +73,7 @@ def _reads(codes: JSONBlueprint, storage: Storage) -> None:
     def list_codes(owner: Owner) -> Response:
         """List the authorization codes of a user"""
         parts = in_parts(storage.list(owner))
-        return json_list(
-            "authCodes", ([{"code": c, "description": d} for c, d in part] for part in parts)
-        )
+        return json_list("authCodes", ([bodies.dump(code) for code in part] for part in parts))
 
     @codes.get(ONE, parameters=CODE)
     @requires(Role.END_USER)
@@ -85,14 +82,14 @@ def _reads(codes: JSONBlueprint, storage: Storage) -> None:
     def get_code(owner: Owner, code: str) -> Response:
         """Get an authorization code of a user"""
         found = storage.get(owner, code)
-        return jsonify(found._asdict()) if found else abort(404, message=UNKNOWN)
+        return jsonify(bodies.dump(found)) if found else abort(404, message=UNKNOWN)
 
 
 def _creations(codes: JSONBlueprint, storage: Storage, new_codes: bodies.NewCodes) -> None:
     @codes.post(ALL)
     @requires(Role.GROUP_ADMIN)
     @codes.arguments(new_codes, examples=CREATION_EXAMPLES)
-    @codes.response(201, bodies.Nothing, description="Everything is stored")
+    @codes.response(201, bodies.EmptyObject, description="Everything is stored")
     @codes.doc(operationId="createAuthorizationCodes", responses={201: CREATED})
     def create_codes(new: bodies.Creation, owner: Owner) -> Response:
         """Create an authorization code for a user, or a list of them
@@ -103,12 +100,13 @@ def _creations(codes: JSONBlueprint, storage: Storage, new_codes: bodies.NewCode
         try:
             storage.add(owner, new.codes)
         except AlreadyExists as error:
-            _refuse_existing(new, error.positions)
+            message = "Nothing was stored: `errors` names the codes that exist already."
+            abort(400, message=message, errors={"json": new.faults(error.positions)})
         _audit("create", owner, len(new.codes))
         answer = jsonify({})
         answer.status_code = 201
         if not new.listed:
-            path, code = current_request().path.rstrip("/"), new.codes[0][0]
+            path, code = current_request().path.rstrip("/"), new.codes[0].code
             answer.location = f"{quote(path)}/{quote(code, safe='')}/"
         return answer
 
@@ -117,7 +115,7 @@ def _removals(codes: JSONBlueprint, storage: Storage) -> None:
     @codes.delete(ALL)
     @requires(Role.GROUP_ADMIN)
     @codes.arguments(bodies.CodesToRemove(), examples=REMOVAL_EXAMPLES)
-    @codes.response(200, bodies.Nothing, description="None of the codes is there any more")
+    @codes.response(200, bodies.EmptyObject, description="None of the codes is there any more")
     @codes.doc(operationId="deleteAuthorizationCodes")
     def delete_codes(named: dict[str, list[str]], owner: Owner) -> Response:
         """Remove a list of authorization codes from a user
@@ -129,7 +127,7 @@ def _removals(codes: JSONBlueprint, storage: Storage) -> None:
 
     @codes.delete(ONE, parameters=CODE)
     @requires(Role.GROUP_ADMIN)
-    @codes.response(200, bodies.Nothing, description="The code is not there any more")
+    @codes.response(200, bodies.EmptyObject, description="The code is not there any more")
     @codes.doc(operationId="deleteAuthorizationCode")
     def delete_code(owner: Owner, code: str) -> Response:
         """Remove an authorization code from a user
@@ -138,17 +136,6 @@ def _removals(codes: JSONBlueprint, storage: Storage) -> None:
         """
         _audit("delete", owner, storage.remove(owner, [code]))
         return jsonify({})
-
-
-def _refuse_existing(new: bodies.Creation, positions: Collection[int]) -> None:
-    exists = {"code": ["This code exists already."]}
-    twins = bodies.repeats(new.codes)
-    items = {str(position): twins.get(position, exists) for position in positions}
-    abort(
-        400,
-        message="Nothing was stored: `errors` names the codes that exist already.",
-        errors={"json": {"authCodes": items} if new.listed else exists},
-    )
 
 
 def _audit(operation: str, owner: Owner, count: int) -> None:

@@ -51,7 +51,8 @@ class _Converter(OpenAPIConverter):
 
     def schema2jsonschema(self, schema: Schema) -> dict[str, Any]:
         if isinstance(schema, NewCodes):
-            return {"oneOf": [self.resolve_nested_schema(shape) for shape in schema.one_of]}
+            shapes = (schema.listed, schema.single)
+            return {"oneOf": [self.resolve_nested_schema(shape) for shape in shapes]}
         words = (inspect.getdoc(type(schema)) or "").partition("\n")[0]
         return {"description": words, **super().schema2jsonschema(schema)}
 
