@@ -1,1 +1,1 @@
-"""Resources of the HTTP API, one module for each."""
+"""The resources of the HTTP API, a module for each."""

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can do its work, and its figures where they are kept."""
+"""Liveness, readiness and metrics endpoints."""
 
 from flask import Blueprint, Response
 
@@ -7,17 +7,17 @@ from barring.storage.base import Storage
 
 
 def blueprint(storage: Storage, metrics: Metrics | None) -> Blueprint:
-    """/health/live, /health/ready and, given metrics, /metrics. Public, and without details."""
+    """/health/live, /health/ready and, with metrics, /metrics. Public; they show no details."""
     health = Blueprint("health", __name__)
 
     @health.get("/health/live")
     def live() -> dict[str, str]:
-        """200 as long as the process answers."""
+        """Answer 200 while the process runs."""
         return {"status": "live"}
 
     @health.get("/health/ready")
     def ready() -> dict[str, str]:
-        """200 if the database can be read and written, otherwise the 503 of every request."""
+        """Answer 200 if the database can be read and written, otherwise 503."""
         storage.check_ready()
         return {"status": "ready"}
 
