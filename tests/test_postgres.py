@@ -137,13 +137,13 @@ def test_codes_are_removed_at_one_moment(storage: Storage, postgres: str) -> Non
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_code_that_another_removes_first_is_claimed_all_the_same(
+def test_removal_counts_what_the_write_before_it_left(
     storage: Storage, postgres: str, again: bool
 ) -> None:
-    """A code that goes while it is waited for is not counted, and held until all are gone."""
+    """A code that goes while a removal waits is not counted; one that comes is removed too."""
     storage.add(OWNER, [("01", ""), ("02", "")])
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
-        other.execute("SELECT FROM authorization_codes WHERE code = '01' FOR UPDATE")
+        other.execute("SELECT FROM barring_marks FOR UPDATE")  # As each write begins.
         removal = pool.submit(storage.remove, OWNER, ["01", "02"])
         await_that(lambda: waiting(other) == 1)
         other.execute("DELETE FROM authorization_codes WHERE code = '01'")

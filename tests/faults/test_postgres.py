@@ -279,6 +279,9 @@ def test_stale_connections_cost_one_request_no_time(tmp_path: Path, own: Cluster
 class Proxy:
     """A way to a server that can fall silent, as a network does that drops every packet."""
 
+    silent_at: bytes | None = None
+    """What it must not pass on: it falls silent before."""
+
     def __init__(self, target: int) -> None:
         self.port = free_port()
         self.flowing = threading.Event()
@@ -301,6 +304,8 @@ class Proxy:
         with source, target:
             try:
                 while data := source.recv(65_536):
+                    if self.silent_at and self.silent_at in data:
+                        self.flowing.clear()
                     self.flowing.wait()
                     target.sendall(data)
                 target.shutdown(socket.SHUT_WR)
@@ -324,13 +329,13 @@ def proxy(target: int) -> Iterator[Proxy]:
 
 
 def test_silent_network_is_told_in_time(tmp_path: Path, own: Cluster) -> None:
-    """Where no packet comes through, a read is told to try again, and a write that it may be."""
+    """Where no packet comes through, all are told to try again; a commit, that it may have been."""
     with proxy(own.port) as way:
         url = own.url.replace(str(own.port), str(way.port))
         settings = {"BARRING_DATABASE_URL": url, "BARRING_WORKERS": "1"}
         with Server(tmp_path, **settings) as server, server.service.client() as client:
             assert client.post(codes_path(), json={"code": "01"}).status_code == 201
-            way.flowing.clear()
+            way.silent_at = b"COMMIT"
             began = time.monotonic()
             answer = client.post(codes_path(), json={"code": "02"})
             assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
@@ -340,6 +345,15 @@ def test_silent_network_is_told_in_time(tmp_path: Path, own: Cluster) -> None:
             answer = client.get(codes_path())
             assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
             assert answer.status_code == 503
+            way.silent_at = None
+            way.flowing.set()
+            await_that(lambda: client.get(codes_path()).status_code == 200, 5)
+            way.flowing.clear()
+            began = time.monotonic()
+            answer = client.post(codes_path(), json={"code": "04"})
+            assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
+            assert answer.status_code == 503
+            assert "nothing was changed" in answer.json()["message"]
             way.flowing.set()
             await_that(lambda: client.get(codes_path()).status_code == 200, 5)
             assert client.post(codes_path(), json={"code": "03"}).status_code == 201

@@ -3,8 +3,6 @@
 import contextlib
 import select
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -42,11 +40,13 @@ _PATIENT = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that waits for no answer longer than `patience` seconds; None is forever."""
+    """A connection that is closed when an answer takes too long."""
 
     patience: float | None = ANSWER_SECONDS
+    """Seconds to wait for an answer; None is forever."""
+
     warned = False
-    """Whether the server has warned of something since this was last set to False."""
+    """Whether the server has sent a warning since this was last set to False."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,26 +55,62 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def _note(self, notice: psycopg.errors.Diagnostic) -> None:
         self.warned |= notice.severity_nonlocalized == "WARNING"
 
-    @contextmanager
-    def committing(self) -> Iterator[None]:
-        """Raise psycopg.Warning where a commit in here was answered with a warning.
-
-        That is how PostgreSQL says that the wait for a standby was cancelled, and the rest is not.
-        """
-        self.warned = False
-        yield
-        if self.warned:
-            raise psycopg.Warning("committed with a warning")
-
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Let psycopg wait as it does, and close the connection where that took too long."""
+        """Wait as psycopg does, and close the connection where that took too long."""
         began = time.monotonic()
         try:
             return super().wait(gen, interval, timeout or self.patience)
         except psycopg.Error:
             if self.patience and time.monotonic() > began + self.patience:
-                self.close()  # What comes yet would be taken for the answer to another.
+                self.close()  # A late answer would be taken for the answer to another statement.
             raise
+
+
+class Pool(ConnectionPool[Connection]):
+    """The connections of one process, opened by `open`: its threads do not survive a fork."""
+
+    def __init__(self, conninfo: str) -> None:
+        super().__init__(
+            conninfo,
+            connection_class=Connection,
+            kwargs=_STATELESS,
+            min_size=1,
+            max_size=CONNECTIONS,
+            open=False,
+            timeout=CHECKOUT_SECONDS,
+            reconnect_timeout=CHECKOUT_SECONDS,
+        )
+
+    def getconn(self, timeout: float | None = None) -> Connection:
+        """A connection that its server has not ended, for `putconn`. Raises PoolTimeout.
+
+        The pool's own `check` asks the server, and waits longer after each dead connection.
+        """
+        deadline = time.monotonic() + (timeout or self.timeout)
+        while True:
+            connection = super().getconn(deadline - time.monotonic())
+            if not _readable(connection):
+                return connection
+            connection.close()
+            self.putconn(connection)
+
+    def putconn(self, conn: Connection) -> None:
+        """Return a connection; with one that is closed all go, for their server may be gone."""
+        if conn.closed:
+            self.drain()
+        super().putconn(conn)
+
+    def close(self, timeout: float = 1) -> None:
+        """Close all connections. One of the pool's threads, that cannot await itself, may call."""
+        with contextlib.suppress(RuntimeError):
+            super().close(timeout)
+
+
+def _readable(connection: Connection) -> bool:
+    """Whether an idle connection has something to read: that is its end."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def parameters(url: str) -> tuple[str, str]:
@@ -96,46 +132,3 @@ def connect(conninfo: str) -> Connection:
     connection = Connection.connect(conninfo, **_STATELESS, options=options)
     connection.patience = None
     return connection
-
-
-def open_pool(conninfo: str) -> ConnectionPool[Connection]:
-    """Connections of one process. Its own threads do not survive a fork."""
-    return ConnectionPool(
-        conninfo,
-        connection_class=Connection,
-        kwargs=_STATELESS,
-        min_size=1,
-        max_size=CONNECTIONS,
-        open=True,
-        reconnect_timeout=CHECKOUT_SECONDS,
-    )
-
-
-def close(pool: ConnectionPool[Connection]) -> None:
-    """Close a pool that nobody uses any more; one of its own threads may be who found that out."""
-    with contextlib.suppress(RuntimeError):
-        pool.close(timeout=1)
-
-
-def take(pool: ConnectionPool[Connection]) -> Connection:
-    """A connection to give back, that its server has not ended.
-
-    One that was ended can be read from, though nothing was asked: to look costs no round trip.
-    Raises PoolTimeout.
-    """
-    deadline = time.monotonic() + CHECKOUT_SECONDS
-    while True:
-        connection = pool.getconn(deadline - time.monotonic())
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        if not poll.poll(0):
-            return connection
-        connection.close()  # Otherwise the pool would not know.
-        give_back(pool, connection)
-
-
-def give_back(pool: ConnectionPool[Connection], connection: Connection) -> None:
-    """Return a connection; with one that is closed all go, for their server may be gone."""
-    if connection.closed:
-        pool.drain()
-    pool.putconn(connection)

@@ -6,6 +6,7 @@ from typing import Any
 
 from barring.storage.base import StagedRow, Staging
 
+from .errors import transaction
 from .pool import Connection
 
 _CREATE = """
@@ -33,8 +34,9 @@ _REMOVE = """
 class PostgresStaging(Staging):
     """A temporary table, which goes with its connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
+        self._name = name
         self._transaction = self._begin
         connection.execute(_CREATE)
 
@@ -61,7 +63,7 @@ class PostgresStaging(Staging):
     @contextmanager
     def _begin(self, keep: bool) -> Iterator[None]:
         connection = self._connection
-        with connection.committing(), connection.transaction(force_rollback=not keep):
+        with transaction(connection, self._name), connection.transaction(force_rollback=not keep):
             connection.execute("ANALYZE staged")
             connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
             yield
