@@ -6,7 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from barring.domain import AuthorizationCode, Owner
+from barring.domain import AuthorizationCode as Code
+from barring.domain import Owner
 from barring.storage.base import AlreadyExists, Existing, StagedRow, Storage
 
 OWNER = Owner("tenant", "group", "user")
@@ -38,7 +39,7 @@ class StorageContract(ABC):
 
     def test_prepare_creates_once(self, storage: Storage) -> None:
         """A later prepare keeps what is stored."""
-        storage.add(OWNER, [("01", "one")])
+        storage.add(OWNER, [Code("01", "one")])
         self.open().prepare()
         assert storage.list(OWNER) == [("01", "one")]
 
@@ -51,48 +52,53 @@ class StorageContract(ABC):
 
     def test_list_and_get_give_what_was_added(self, storage: Storage) -> None:
         """Codes come back with their descriptions, ordered by code point."""
-        added = [("é1", ""), ("#1", "x"), ("aa", "y"), ("AA", "z"), ("01", "é😀"), ("😀1", "")]
+        pairs = [("é1", ""), ("#1", "x"), ("aa", "y"), ("AA", "z"), ("01", "é😀"), ("😀1", "")]
+        added = [Code(*pair) for pair in pairs]
         storage.add(OWNER, added)
         assert storage.list(OWNER) == sorted(added)
-        assert storage.get(OWNER, "01") == AuthorizationCode("01", "é😀")
-        assert isinstance(storage.list(OWNER)[0], AuthorizationCode)
+        assert storage.get(OWNER, "01") == Code("01", "é😀")
+        assert isinstance(storage.list(OWNER)[0], Code)
 
     @pytest.mark.parametrize("code", ["02", "1", "", "0", "01 ", "01\0", "\0", "é" * 999, "%"])
     def test_what_is_not_there_is_none(self, storage: Storage, code: str) -> None:
         """Any string may be asked for and removed."""
-        storage.add(OWNER, [("01", "")])
+        storage.add(OWNER, [Code("01", "")])
         assert storage.get(OWNER, code) is None
         assert storage.remove(OWNER, [code]) == 0
         assert storage.list(OWNER) == [("01", "")]
 
     def test_existing_codes_are_named_by_position(self, storage: Storage) -> None:
         """If any code exists nothing is added, and the positions of all that do are told."""
-        storage.add(OWNER, [("01", "old"), ("02", "old")])
+        storage.add(OWNER, [Code("01", "old"), Code("02", "old")])
         with pytest.raises(AlreadyExists) as caught:
-            storage.add(OWNER, [("03", ""), ("02", ""), ("04", ""), ("01", "new")])
+            storage.add(OWNER, [Code("03", ""), Code("02", ""), Code("04", ""), Code("01", "new")])
         assert caught.value.positions == [1, 3]
         assert storage.list(OWNER) == [("01", "old"), ("02", "old")]
 
     def test_repeated_code_exists_already(self, storage: Storage) -> None:
         """A code twice in one call is at fault where it stands again, beside those that exist."""
-        storage.add(OWNER, [("02", "")])
+        storage.add(OWNER, [Code("02", "")])
         with pytest.raises(AlreadyExists) as caught:
-            storage.add(OWNER, [("01", ""), ("02", ""), ("01", "")])
+            storage.add(OWNER, [Code("01", ""), Code("02", ""), Code("01", "")])
         assert caught.value.positions == [1, 2]
         assert storage.list(OWNER) == [("02", "")]
 
     def test_error_holds_no_code(self, storage: Storage) -> None:
         """Nothing that a trace could print of the error holds the code."""
-        storage.add(OWNER, [("s3cret", "")])
+        storage.add(OWNER, [Code("s3cret", "")])
         with pytest.raises(AlreadyExists) as caught:
-            storage.add(OWNER, [("s3cret", "")])
+            storage.add(OWNER, [Code("s3cret", "")])
         assert "s3cret" not in repr(vars(caught.value)) + str(caught.value)
+
+    def test_nothing_to_add_or_remove_is_no_error(self, storage: Storage) -> None:
+        """An empty list is stored, and removed."""
+        storage.add(OWNER, [])
+        assert storage.remove(OWNER, []) == 0
 
     def test_remove_counts_what_was_there(self, storage: Storage) -> None:
         """Removing tells how many codes existed, each counted once."""
-        storage.add(OWNER, [("01", ""), ("02", ""), ("03", "")])
+        storage.add(OWNER, [Code("01", ""), Code("02", ""), Code("03", "")])
         assert storage.remove(OWNER, ["01", "09", "01", "03"]) == 2
-        assert storage.remove(OWNER, []) == 0
         assert storage.list(OWNER) == [("02", "")]
 
     @pytest.mark.parametrize(
@@ -107,15 +113,15 @@ class StorageContract(ABC):
     )
     def test_owners_do_not_meet(self, storage: Storage, other: Owner) -> None:
         """Owners that differ in anything have codes of their own."""
-        storage.add(OWNER, [("01", "mine")])
-        storage.add(other, [("01", "theirs")])
+        storage.add(OWNER, [Code("01", "mine")])
+        storage.add(other, [Code("01", "theirs")])
         assert storage.remove(OWNER, ["01"]) == 1
         assert storage.list(OWNER) == []
         assert storage.list(other) == [("01", "theirs")]
 
     def test_large_list_is_one_unit(self, storage: Storage) -> None:
         """10,000 codes go in together, and not at all when the last of them exists."""
-        codes = [(f"{number:05}", "") for number in range(10_000)]
+        codes = [Code(f"{number:05}", "") for number in range(10_000)]
         storage.add(OWNER, codes[-1:])
         with pytest.raises(AlreadyExists) as caught:
             storage.add(OWNER, codes)
@@ -128,7 +134,7 @@ class StorageContract(ABC):
     def test_readiness_reads_and_may_write(self, storage: Storage) -> None:
         """A database that answers is ready, and asking changes nothing."""
         storage.check_ready()
-        storage.add(OWNER, [("01", "")])
+        storage.add(OWNER, [Code("01", "")])
         storage.check_ready()
         assert storage.list(OWNER) == [("01", "")]
 
@@ -136,7 +142,7 @@ class StorageContract(ABC):
         """Each write tells how long it waited, in seconds."""
         waits: list[float] = []
         storage.on_lock_wait = waits.append
-        storage.add(OWNER, [("01", "")])
+        storage.add(OWNER, [Code("01", "")])
         storage.remove(OWNER, ["01"])
         assert len(waits) == 2
         assert all(0 <= wait < 5 for wait in waits)
@@ -145,7 +151,7 @@ class StorageContract(ABC):
         """Many threads of one object write together and lose nothing."""
 
         def write(number: int) -> None:
-            storage.add(OWNER, [(f"{number:03}", "")])
+            storage.add(OWNER, [Code(f"{number:03}", "")])
 
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(write, range(200)))
@@ -156,7 +162,7 @@ class StorageContract(ABC):
 
         def added(number: int) -> bool:
             try:
-                storage.add(OWNER, [(f"x{number}", ""), ("same", "")])
+                storage.add(OWNER, [Code(f"x{number}", ""), Code("same", "")])
             except AlreadyExists as error:
                 return error.positions != [1]
             return True
@@ -169,7 +175,7 @@ class StorageContract(ABC):
         """Every code of every owner comes out, ascending by code point, and is counted."""
         owners = [OWNER, Owner("Tenant", "g", "u"), Owner("tenant", "é", "😀"), Owner("a", "z", "")]
         for owner in owners:
-            storage.add(owner, [("02", "two"), ("#1", ""), ("é", "é😀\r\n")])
+            storage.add(owner, [Code("02", "two"), Code("#1", ""), Code("é", "é😀\r\n")])
         rows = [(*owner, *pair) for owner in owners for pair in storage.list(owner)]
         assert list(storage.export()) == sorted(rows)
         assert storage.count() == 12
@@ -181,13 +187,13 @@ class StorageContract(ABC):
 
     def test_export_is_of_one_moment(self, storage: Storage) -> None:
         """What others write while an export is read does not come into it, and goes on."""
-        codes = [(f"{number:05}", "x" * 80) for number in range(10_000)]
+        codes = [Code(f"{number:05}", "x" * 80) for number in range(10_000)]
         storage.add(OWNER, codes)
         export = storage.export()
         first = next(export)
         with closing(self.open()) as other:
             other.remove(OWNER, [code for code, _ in codes[5_000:]])
-            other.add(OWNER, [("later", "")])
+            other.add(OWNER, [Code("later", "")])
         assert [first, *export] == [(*OWNER, *pair) for pair in codes]
         assert storage.count() == 5_001
 
@@ -198,7 +204,7 @@ class StorageContract(ABC):
             for start in range(0, 30_000, 7_000):
                 staging.put(iter(rows[start : start + 7_000]))
                 with closing(self.open()) as other:
-                    other.add(OWNER._replace(user="other"), [(f"{start:05}", "")])
+                    other.add(OWNER._replace(user="other"), [Code(f"{start:05}", "")])
             assert list(staging.take_repeated()) == []
             assert storage.list(OWNER) == []
             assert staging.add("fail", never, keep_going=False) == 30_000
@@ -254,22 +260,22 @@ class StorageContract(ABC):
         stored: list[tuple[str, str]],
     ) -> None:
         """Codes that are stored already fail the rows, make them skipped, or are described anew."""
-        storage.add(OWNER, [("01", "old"), ("02", "old")])
+        storage.add(OWNER, [Code("01", "old"), Code("02", "old")])
         before = storage.list(OWNER)
-        with storage.staging() as staging:
-            staging.put(staged(line, f"0{5 - line}", "new") for line in (2, 3, 4))
-            for dry_run, after in ((True, before), (False, stored)):
-                told: list[StagedRow] = []
+        for dry_run, after in ((True, before), (False, stored)):
+            told: list[StagedRow] = []
+            with storage.staging() as staging:
+                staging.put(staged(line, f"0{5 - line}", "new") for line in (2, 3, 4))
                 added = staging.add(existing, told.append, keep_going=keep_going, dry_run=dry_run)
-                assert added == count
-                assert sorted(row.line for row in told) == reported
-                assert all(row.description == "new" for row in told)
-                assert storage.list(OWNER) == after
+            assert added == count
+            assert sorted(row.line for row in told) == reported
+            assert all(row.description == "new" for row in told)
+            assert storage.list(OWNER) == after
 
     def test_staged_rows_are_removed(self, storage: Storage) -> None:
         """Of the rows those that are stored are removed and counted; any text may be named."""
-        storage.add(OWNER, [("01", "one"), ("02", "two"), ("03", "three")])
-        storage.add(OWNER._replace(group="other"), [("01", "")])
+        storage.add(OWNER, [Code("01", "one"), Code("02", "two"), Code("03", "three")])
+        storage.add(OWNER._replace(group="other"), [Code("01", "")])
         with storage.staging() as staging:
             codes = ["01", "09", "03", "", "01\0", "é" * 999]
             staging.put(staged(line, code, "another") for line, code in enumerate(codes))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from barring.domain import AuthorizationCode as Code
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests import command
 from tests.service import codes_path, running
@@ -24,7 +25,7 @@ def storage(tmp_path: Path) -> SQLiteStorage:
     """A database with 5,000 codes, on which the command line works."""
     storage = SQLiteStorage(str(tmp_path / "codes.sqlite3"))
     storage.prepare()
-    storage.add(OWNER, [(f"{number:05}", "x" * 80) for number in range(5_000)])
+    storage.add(OWNER, [Code(f"{number:05}", "x" * 80) for number in range(5_000)])
     storage.close()
     return storage
 
@@ -35,7 +36,7 @@ def test_backup_restores_what_was_there(tmp_path: Path, storage: SQLiteStorage) 
     succeed(tmp_path, "backup", str(backup))
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
     storage.remove(OWNER, ["00000"])
-    storage.add(OWNER, [("later", "")])
+    storage.add(OWNER, [Code("later", "")])
     storage.close()
     succeed(tmp_path, "restore", "--force", str(backup))
     storage = SQLiteStorage(str(storage.path))  # The old one knows that the file is another.
@@ -139,7 +140,7 @@ def test_restore_replaces_a_damaged_database(tmp_path: Path, storage: SQLiteStor
 
 def test_backup_that_is_a_live_database_is_refused(tmp_path: Path, storage: SQLiteStorage) -> None:
     """A file with a log beside it is no backup: what it holds lies partly in the log."""
-    storage.add(OWNER, [("more", "")])
+    storage.add(OWNER, [Code("more", "")])
     other = tmp_path / "other"
     other.mkdir()
     error = failure(other, "restore", str(storage.path))
@@ -161,7 +162,7 @@ def test_backup_leaves_nothing_half_written(tmp_path: Path, storage: SQLiteStora
 
 def test_check_counts_and_finds_damage(tmp_path: Path, storage: SQLiteStorage) -> None:
     """A sound database is counted; one with damage inside is told, with a non-zero exit."""
-    storage.add(OWNER._replace(user="another"), [("01", "")])
+    storage.add(OWNER._replace(user="another"), [Code("01", "")])
     storage.close()
     shown = dict(line.split() for line in succeed(tmp_path, "check").splitlines())
     assert shown == {
@@ -197,6 +198,6 @@ def test_database_of_the_first_release_opens(tmp_path: Path) -> None:
     storage.prepare()
     owner = OWNER._replace(tenant="footenant", group="foogroup", user="zoë@example.com")
     assert storage.list(owner) == [("01", "test_code_01"), ("fooCode", "Front desk é😀")]
-    storage.add(owner, [("02", "")])
+    storage.add(owner, [Code("02", "")])
     storage.close()
     assert "codes      3" in succeed(tmp_path, "check")

@@ -7,13 +7,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from barring.domain import AuthorizationCode as Code
 from barring.domain import Owner
 from barring.storage import open_storage
 from barring.storage.base import Storage
 from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, environment
 
-CODES = [(f"{number:06}", f"é😀 {number}") for number in range(25_000)]
+CODES = [Code(f"{number:06}", f"é😀 {number}") for number in range(25_000)]
 OWNERS = [Owner("acme", "sales", "Anna"), Owner("acme", "sales", "anna"), Owner("Ärger", "é", "z")]
 
 
@@ -47,7 +48,7 @@ def test_other_codes_in_the_target_are_told(tmp_path: Path, full: Storage, postg
     """A target that holds other codes is not touched."""
     target = open_storage(postgres)
     target.prepare()
-    target.add(OWNERS[0], [("other", "")])
+    target.add(OWNERS[0], [Code("other", "")])
     message = failure(tmp_path, "copy", "--from", f"sqlite:///{full}", "--to", postgres)
     assert message.endswith("name an empty database")
     assert target.get(OWNERS[0], "other")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from barring.bulk.formats import COLUMNS
 from barring.bulk.reader import Reader
 from barring.bulk.writer import Writer
+from barring.domain import AuthorizationCode as Code
 from barring.domain import Owner
 from barring.storage.base import StagedRow
 from barring.storage.sqlite.engine import SQLiteStorage
@@ -43,7 +44,7 @@ def storage(tmp_path: Path) -> SQLiteStorage:
     storage = SQLiteStorage(str(tmp_path / "codes.sqlite3"))
     storage.prepare()
     for *owner, code, description in ROWS:
-        storage.add(Owner(*owner), [(code, description)])
+        storage.add(Owner(*owner), [Code(code, description)])
     storage.close()
     return storage
 
@@ -123,7 +124,7 @@ def test_empty_database_exports_a_header(tmp_path: Path) -> None:
 
 def test_export_that_is_told_to_end_leaves_nothing(tmp_path: Path, storage: SQLiteStorage) -> None:
     """SIGTERM ends an export as Ctrl-C does, without a file of codes left half-written."""
-    storage.add(Owner("a", "b", "c"), [(f"{number:08}", "x" * 80) for number in range(100_000)])
+    storage.add(Owner("a", "b", "c"), [Code(f"{number:08}", "x" * 80) for number in range(100_000)])
     command = [*BARRING, "export", str(tmp_path / "codes.csv")]
     with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path)) as exporting:
         while not list(tmp_path.glob(".codes.csv.*")):
@@ -175,7 +176,7 @@ def test_full_disk_is_told(tmp_path: Path, storage: SQLiteStorage) -> None:
 
 def test_reader_that_has_enough_ends_the_export(tmp_path: Path, storage: SQLiteStorage) -> None:
     """When whoever reads the stream goes away, the export ends without a word."""
-    storage.add(Owner("a", "b", "c"), [(f"{number:06}", "x" * 80) for number in range(20_000)])
+    storage.add(Owner("a", "b", "c"), [Code(f"{number:06}", "x" * 80) for number in range(20_000)])
     storage.close()
     with subprocess.Popen(
         [*BARRING, "export"],

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from barring.domain import AuthorizationCode as Code
 from barring.domain import Owner
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import BARRING, barring, failure, logged, succeed
@@ -24,7 +25,7 @@ def storage(tmp_path: Path) -> SQLiteStorage:
     """A database in which Anna has the codes 01 and 02."""
     storage = SQLiteStorage(str(tmp_path / "codes.sqlite3"))
     storage.prepare()
-    storage.add(ANNA, [("01", "old"), ("02", "old")])
+    storage.add(ANNA, [Code("01", "old"), Code("02", "old")])
     storage.close()
     return storage
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from barring.domain import AuthorizationCode as Code
 from barring.domain import Owner
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import BARRING, failure, succeed
@@ -53,7 +54,7 @@ def test_killed_import_leaves_nothing(tmp_path: Path, file: str, options: list[s
     """Killed while it reads or while it stores, an import has stored nothing, or then all."""
     storage = SQLiteStorage(str(tmp_path / "codes.sqlite3"))
     storage.prepare()
-    storage.add(Owner("a", "b", "c"), [("01", "")])
+    storage.add(Owner("a", "b", "c"), [Code("01", "")])
     storage.close()
     log = tmp_path / "codes.sqlite3-wal"
     # After so many seconds, or once so many bytes are in the log of what is stored.

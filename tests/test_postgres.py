@@ -15,7 +15,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from app import create_app
-from barring.domain import AuthorizationCode
+from barring.domain import AuthorizationCode as Code
 from barring.settings import Settings, without_password
 from barring.storage import open_storage
 from barring.storage.base import Storage, StorageError, StorageUnavailable
@@ -23,7 +23,7 @@ from barring.storage.postgres.pool import CONNECTIONS
 from tests.command import failure, succeed
 from tests.postgres import USER, database, free_port
 from tests.service import codes_path, running
-from tests.storage_contract import OWNER, StorageContract
+from tests.storage_contract import OWNER, StorageContract, never, staged
 from tests.tools import needs
 from tests.waiting import await_that
 
@@ -94,7 +94,7 @@ def test_both_engines_give_the_same_answers(postgres: str, tmp_path: Path) -> No
 
 def test_tables_are_made_once_and_kept(storage: Storage, postgres: str) -> None:
     """A later start finds what is there; a database of a later release is refused."""
-    storage.add(OWNER, [("01", "")])
+    storage.add(OWNER, [Code("01", "")])
     open_storage(postgres).prepare()
     assert storage.check() == {
         "codes": 1,
@@ -122,18 +122,18 @@ def waiting(connection: psycopg.Connection[tuple[int]]) -> int:
 
 def test_codes_are_removed_at_one_moment(storage: Storage, postgres: str) -> None:
     """While a list is removed, nobody adds a code of it and has it stay beside one that goes."""
-    storage.add(OWNER, [("01", "old")])
+    storage.add(OWNER, [Code("01", "old")])
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(2) as pool:
         other.execute("SELECT FROM authorization_codes FOR UPDATE")
         removal = pool.submit(storage.remove, OWNER, ["02", "01", "02"])
         await_that(lambda: waiting(other) == 1)
         addition = pool.submit(storage.add, OWNER, [("02", "new")])
         await_that(lambda: waiting(other) == 2)
-        assert storage.list(OWNER) == [AuthorizationCode("01", "old")]
+        assert storage.list(OWNER) == [Code("01", "old")]
         other.rollback()
         assert removal.result() == 1
         addition.result()
-    assert storage.list(OWNER) == [AuthorizationCode("02", "new")]
+    assert storage.list(OWNER) == [Code("02", "new")]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -141,7 +141,7 @@ def test_removal_counts_what_the_write_before_it_left(
     storage: Storage, postgres: str, again: bool
 ) -> None:
     """A code that goes while a removal waits is not counted; one that comes is removed too."""
-    storage.add(OWNER, [("01", ""), ("02", "")])
+    storage.add(OWNER, [Code("01", ""), Code("02", "")])
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
         other.execute("SELECT FROM barring_marks FOR UPDATE")  # As each write begins.
         removal = pool.submit(storage.remove, OWNER, ["01", "02"])
@@ -168,7 +168,7 @@ def test_no_code_is_in_an_error(storage: Storage, postgres: str) -> None:
             " FOR EACH ROW EXECUTE FUNCTION refuse()"
         )
     with pytest.raises(StorageUnavailable) as caught:
-        storage.add(OWNER, [("s3cret", "")])
+        storage.add(OWNER, [Code("s3cret", "")])
     assert str(caught.value).endswith(": DiskFull 53100")
 
 
@@ -224,7 +224,7 @@ def test_options_of_the_url_are_kept_beside_the_times(postgres: str) -> None:
         connection.execute("CREATE SCHEMA own")
         chosen = open_storage(f"{postgres}?options=-csearch_path%3Down")
         chosen.prepare()
-        chosen.add(OWNER, [("01", "")])
+        chosen.add(OWNER, [Code("01", "")])
         assert connection.execute("SELECT code FROM own.authorization_codes").fetchall() == [
             ("01",)
         ]
@@ -273,7 +273,7 @@ def test_servers_on_one_host_are_two(tmp_path: Path) -> None:
 def test_slow_reader_of_an_export_gets_all_of_it(storage: Storage, postgres: str) -> None:
     """The times that requests have do not bind an export, however long its reader takes."""
     for user in range(3):
-        codes = [(f"{number:05}", "") for number in range(10_000)]
+        codes = [Code(f"{number:05}", "") for number in range(10_000)]
         storage.add(OWNER._replace(user=str(user)), codes)
     name = postgres.rpartition("/")[2]
     with psycopg.connect(postgres, autocommit=True) as connection:
@@ -319,13 +319,17 @@ def test_pgbouncer_in_transaction_mode(server: str, postgres: str) -> None:
         storage = open_storage(f"{way}/{name}")
         storage.prepare()
 
-        def write_and_read(number: int) -> AuthorizationCode | None:
-            storage.add(OWNER, [(f"{number:03}", "x"), (f"{number:03}+", "y")])
+        def write_and_read(number: int) -> Code | None:
+            storage.add(OWNER, [Code(f"{number:03}", "x"), Code(f"{number:03}+", "y")])
             storage.remove(OWNER, [f"{number:03}+"])
             return storage.get(OWNER, f"{number:03}")
 
         found = list(pool.map(write_and_read, range(300)))
         assert found == [(f"{number:03}", "x") for number in range(300)]
         assert storage.list(OWNER) == found
+        for line in range(9):
+            with storage.staging() as staging:
+                staging.put([staged(line, f"new{line}")])
+                assert staging.add("fail", never, keep_going=False) == 1
         with psycopg.connect(f"{way}/{name}", options="", autocommit=True) as connection:
             assert connection.execute("SHOW statement_timeout").fetchone() == ("4s",)

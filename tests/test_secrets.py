@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from barring.domain import AuthorizationCode as Code
 from barring.storage.base import StorageError
 from barring.storage.sqlite import file
 from barring.storage.sqlite.engine import SQLiteStorage
@@ -42,7 +43,7 @@ def test_vacuum_says_when_the_wal_stays(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(file, "BUSY_TIMEOUT", 0.3)
     storage, reader = (SQLiteStorage(str(tmp_path / "codes.sqlite3")) for _ in range(2))
     storage.prepare()
-    storage.add(OWNER, [("01", "")])
+    storage.add(OWNER, [Code("01", "")])
     database = reader._connections.get("read")
     database.execute("BEGIN")
     database.execute("SELECT * FROM authorization_codes").fetchone()

@@ -12,7 +12,8 @@ from typing import Any
 import pysqlite3
 import pytest
 
-from barring.storage import open_storage
+from barring.domain import AuthorizationCode as Code
+from barring.storage import open_storage, statements
 from barring.storage.base import StorageError, StorageUnavailable
 from barring.storage.sqlite import engine, schema
 from barring.storage.sqlite.engine import SQLiteStorage, safe_version
@@ -54,7 +55,7 @@ def mode(path: Path) -> int:
 
 def test_files_are_their_owners_alone(path: Path, storage: SQLiteStorage) -> None:
     """The folder it makes is 0700, and the database, its WAL and its index are 0600."""
-    storage.add(OWNER, [("01", "")])
+    storage.add(OWNER, [Code("01", "")])
     assert mode(path.parent) == 0o700
     assert {p.name: mode(p) for p in path.parent.iterdir()} == {
         path.name: 0o600,
@@ -91,7 +92,7 @@ def test_table_is_strict_and_clustered(storage: SQLiteStorage) -> None:
     assert tuple(table) == ("main", name, "table", 5, 1, 1)
     plan = (
         storage._connections.get("read")
-        .execute(f"EXPLAIN QUERY PLAN {engine._LIST}", OWNER)
+        .execute(f"EXPLAIN QUERY PLAN {statements.LIST}", OWNER)
         .fetchall()
     )
     assert [row[3] for row in plan] == [
@@ -101,7 +102,7 @@ def test_table_is_strict_and_clustered(storage: SQLiteStorage) -> None:
 
 def test_connections_are_kept_open_until_they_are_closed(storage: SQLiteStorage) -> None:
     """A process reads on one connection and writes on another; closed ones are opened anew."""
-    storage.add(OWNER, [("01", "")])
+    storage.add(OWNER, [Code("01", "")])
     first = storage._connections.get("read")
     assert storage._connections.get("read") is first
     assert storage._connections.get("write") is not first
@@ -189,9 +190,9 @@ def test_writer_that_stopped_holds_others_up_for_a_bounded_time(
         assert other.stdout
         assert other.stdout.readline() == b"locked\n"
         with pytest.raises(StorageUnavailable, match="took over"):
-            storage.add(OWNER, [("01", "")])
+            storage.add(OWNER, [Code("01", "")])
         other.communicate()
-    storage.add(OWNER, [("01", "")])
+    storage.add(OWNER, [Code("01", "")])
 
 
 class Reluctant(ThreadPoolExecutor):
@@ -213,8 +214,8 @@ def test_write_that_cannot_be_handed_over_fails_and_is_not_done(path: Path) -> N
     storage.threads = Reluctant
     storage.prepare()
     with pytest.raises(RuntimeError):
-        storage.add(OWNER, [("01", "")])
-    storage.add(OWNER, [("02", "")])
+        storage.add(OWNER, [Code("01", "")])
+    storage.add(OWNER, [Code("02", "")])
     assert [code for code, _ in storage.list(OWNER)] == ["02"]
     storage.close()
 
@@ -235,7 +236,7 @@ def test_vanished_file_is_unavailable_and_not_made_anew(path: Path) -> None:
     storage.prepare()
     path.unlink()
     with pytest.raises(StorageUnavailable):
-        storage.add(OWNER, [("01", "")])
+        storage.add(OWNER, [Code("01", "")])
     assert not path.exists()
 
 

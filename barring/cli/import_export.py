@@ -66,7 +66,7 @@ def _writer(
         cast(io.TextIOWrapper, sys.stdout).reconfigure(encoding="utf-8", newline="")
         yield Writer(sys.stdout, kind, more)
         return
-    if storage.keeps(path):
+    if storage.owns(path):
         raise InputError(f"{path}: is a file of the database; name another")
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         yield Writer(stream, kind, more)

@@ -2,10 +2,10 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 from barring.domain import AuthorizationCode, Owner
 from barring.pauses import PART, pause
@@ -13,18 +13,17 @@ from barring.pauses import PART, pause
 from . import statements
 from .threads import DaemonThread, Threads
 
-Row = tuple[str, str, str, str, str]
-"""A tenant, group, user, code and description."""
+Row = tuple[str, ...]
+"""An owner and a code in one tuple, in the order of `statements.COLUMNS`."""
 
 Progress = Callable[[int, int], object]
-"""Told, on long work, how many of how many parts are done."""
-
+"""Called during long work with how many of how many parts are done."""
 
 READY_FOR = 1.0
-"""Seconds after a write that succeeded for which none is tried again to see whether it would."""
+"""Seconds after a successful write within which `check_ready` writes no more."""
 
 Existing = Literal["fail", "skip", "replace"]
-"""What becomes of a row whose code exists already."""
+"""What to do with a staged row whose code is stored already."""
 
 
 class StorageError(Exception):
@@ -40,30 +39,24 @@ class OutcomeUnknown(StorageUnavailable):
 
 
 class AlreadyExists(Exception):
-    """Codes that were to be added exist already. Nothing was added.
+    """Codes that were to be added are stored already, or repeat others of them. None was added.
 
-    `positions` are the places, in the sequence given, of the codes at fault, ascending.
-    The codes themselves are not told, so that no trace of this error holds one.
+    `positions` are the places of these codes in the sequence given, ascending. The error does not
+    hold the codes themselves, so that no traceback can show one.
     """
 
-    def __init__(self, positions: Sequence[int]) -> None:
-        super().__init__(f"{len(positions)} of the codes exist already")
-        self.positions = positions
-
-    @classmethod
-    def among(cls, codes: Sequence[tuple[str, str]], stored: Collection[str]) -> Self:
-        """The error for `codes`, of which those in `stored` exist and a later twin repeats."""
+    def __init__(self, codes: Sequence[AuthorizationCode], stored: Iterable[str]) -> None:
         taken = set(stored)
-        positions = []
-        for position, (code, _) in enumerate(codes):
-            if code in taken:
-                positions.append(position)
-            taken.add(code)
-        return cls(positions)
+        self.positions: list[int] = []
+        for position, new in enumerate(codes):
+            if new.code in taken:
+                self.positions.append(position)
+            taken.add(new.code)
+        super().__init__(f"{len(self.positions)} of the codes exist already")
 
 
 class StagedRow(NamedTuple):
-    """A row of a file on its way into the database, and the line that it began on."""
+    """A row of a file to import, and the number of the line that it began on."""
 
     line: int
     tenant: str
@@ -74,21 +67,24 @@ class StagedRow(NamedTuple):
 
 
 Transaction = Callable[[bool], AbstractContextManager[object]]
-"""Begins a transaction that other writers wait for; its end commits if it is told to, or undoes."""
+"""Begins a transaction that other writers wait for. Its end commits if the argument is true."""
 
 
 class Staging(ABC):
-    """Rows gathered beside the codes, so that the codes are locked for as short as can be."""
+    """The rows of a file in a table of their own, `staged`: line, owner and code.
+
+    Reading a file takes long; the codes are locked only while the rows are added or removed.
+    """
 
     _transaction: Transaction
 
     @abstractmethod
     def put(self, rows: Iterable[StagedRow]) -> None:
-        """Gather rows."""
+        """Stage rows."""
 
-    @abstractmethod
-    def take_repeated(self) -> Iterator[StagedRow]:
-        """Take out and give the rows whose owner and code an earlier row has, by line."""
+    def take_repeated(self) -> list[StagedRow]:
+        """Remove the rows whose owner and code an earlier row has, and return them by line."""
+        return sorted(map(StagedRow._make, self._execute(statements.TAKE_REPEATED)))
 
     def add(
         self,
@@ -100,19 +96,19 @@ class Staging(ABC):
     ) -> int:
         """Store the rows in one transaction, and return how many were stored or replaced.
 
-        With `fail`, a row whose code exists is reported, and nothing is stored unless `keep_going`.
-        With `dry_run` the same happens, and is undone.
+        With `fail`, each row whose code exists is reported, and nothing is stored unless
+        `keep_going`. With `dry_run` the same happens, and is undone.
         """
         with self._transaction(not dry_run):
-            refused = False
             if existing == "fail":
-                with closing(self._existing()) as rows:
-                    for row in rows:
-                        report(StagedRow._make(row))
-                        refused = not keep_going
-            if refused:
-                return 0
-            return self._add(statements.REPLACE if existing == "replace" else statements.ADD)
+                refused = False
+                for row in self._existing():
+                    report(StagedRow._make(row))
+                    refused = not keep_going
+                if refused:
+                    return 0
+            statement = statements.REPLACE if existing == "replace" else statements.ADD
+            return int(self._execute(statement).rowcount)
 
     def remove(self, *, dry_run: bool = False) -> int:
         """Remove the codes of the rows in one transaction, and return how many existed."""
@@ -120,12 +116,12 @@ class Staging(ABC):
             return self._remove()
 
     @abstractmethod
-    def _existing(self) -> Generator[Iterable[Any], None, None]:
-        """The rows whose code exists already."""
+    def _execute(self, statement: str) -> Any:
+        """The driver's cursor after a statement."""
 
     @abstractmethod
-    def _add(self, statement: str) -> int:
-        """Store the rows by a statement, and return how many it stored."""
+    def _existing(self) -> Iterable[Iterable[Any]]:
+        """The rows whose code is stored already, read one by one."""
 
     @abstractmethod
     def _remove(self) -> int:
@@ -133,33 +129,31 @@ class Staging(ABC):
 
 
 class Storage(ABC):
-    """Keeps the authorization codes of every owner.
+    """The authorization codes of all owners.
 
-    One object serves many threads, and processes forked after it was made: connections are
-    opened on first use. Any method but `close` raises StorageUnavailable when the database cannot
-    answer now. A write that returned is durable: it survives the end of the process and of the
-    machine's power.
+    One object serves many threads, and processes forked after it was made: connections are opened
+    on first use. Every method but `close` raises StorageUnavailable while the database cannot
+    answer. A write that has returned is durable: it survives a crash and a power cut.
     """
 
     threads: Threads = staticmethod(DaemonThread)
-    """Makes threads for what blocks for long. A server that is no thread itself sets its own."""
-
-    _wrote = float("-inf")
-    """When `check_ready` last wrote."""
+    """Makes threads for calls that block for long. A server of greenlets sets its own."""
 
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
-    """Told of every write how many seconds it waited for the right to write."""
+    """Called after each write with the seconds it waited for the lock."""
+
+    _last_write_check = float("-inf")
 
     @abstractmethod
     def __str__(self) -> str:
-        """Where the database is, without any password."""
+        """Where the database is, without a password."""
 
     @abstractmethod
     def prepare(self) -> None:
         """Create or upgrade the database, and leave no connection open.
 
-        Several processes may call it at once; one does the work. Raises StorageError when what
-        is there cannot be used.
+        Several processes may call this at once; one does the work. Raises StorageError when the
+        database cannot be used.
         """
 
     @abstractmethod
@@ -168,42 +162,39 @@ class Storage(ABC):
 
     @abstractmethod
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
-        """One of the owner's codes, or None. Any string may be asked for."""
+        """One of the owner's codes, or None. `code` may be any string."""
 
     @abstractmethod
-    def add(self, owner: Owner, codes: Sequence[tuple[str, str]]) -> None:
-        """Store (code, description) pairs: all of them or, raising AlreadyExists, none.
-
-        Neither part may hold NUL.
-        """
+    def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
+        """Store all codes, or none and raise AlreadyExists. No text may hold NUL."""
 
     @abstractmethod
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         """Remove those of `codes` that exist, in one transaction, and return how many did."""
 
     def check_ready(self) -> None:
-        """Read, and once a second at most write what changes nothing.
+        """Read, and at most once a second write without changing any code.
 
         Raises StorageUnavailable where either fails.
         """
-        self._try_read()
-        # A full disk, or a database that takes no writes any more, shows in a write alone; but
-        # whoever asks for health, and anybody may, must not bring about more of them than that.
-        if time.monotonic() > self._wrote + READY_FOR:
-            self._try_write()
-            self._wrote = time.monotonic()
+        self._check_read()
+        # Only a write meets a full disk or a read-only database. Health is public, so that its
+        # callers must not cause more writes than this.
+        if time.monotonic() > self._last_write_check + READY_FOR:
+            self._check_write()
+            self._last_write_check = time.monotonic()
 
     @abstractmethod
-    def _try_read(self) -> None:
-        """Read a little."""
+    def _check_read(self) -> None:
+        """Read one row."""
 
     @abstractmethod
-    def _try_write(self) -> None:
-        """Write what changes nothing."""
+    def _check_write(self) -> None:
+        """Write without changing any code."""
 
     @abstractmethod
     def vacuum(self) -> None:
-        """Rewrite the database so that nothing deleted can be read in its files any more."""
+        """Rewrite the database so that its files hold nothing of what was deleted."""
 
     @abstractmethod
     def count(self) -> int:
@@ -211,18 +202,18 @@ class Storage(ABC):
 
     @abstractmethod
     def export(self) -> Generator[Row, None, None]:
-        """Every code, ordered by what its row holds, as of one moment."""
+        """All codes in the order of their rows, as of one moment."""
 
     @abstractmethod
     def staging(self) -> AbstractContextManager[Staging]:
-        """A place to gather many rows; with its end, all that it holds is gone."""
+        """A new staging. The changes it made are durable once it has ended without an error."""
 
     @abstractmethod
     def exists(self) -> bool:
         """Whether there is a database already."""
 
-    def keeps(self, path: Path) -> bool:
-        """Whether a file is the database's own, by whatever name, and must not be written to."""
+    def owns(self, path: Path) -> bool:
+        """Whether a path, by whatever name, leads to one of the database's files."""
         return False
 
     @abstractmethod
@@ -231,21 +222,21 @@ class Storage(ABC):
 
     @abstractmethod
     def restore(self, source: Path) -> None:
-        """Put the backup `source`, once it is found sound, in the place of the database.
+        """Replace the database by the backup `source`.
 
-        Raises StorageError where it is not, or where the database is in use.
+        Raises StorageError where the backup is not sound, or the database is in use.
         """
 
     @abstractmethod
     def check(self) -> dict[str, int | str]:
-        """How many codes, users and tenants there are, and the schema.
+        """Read the whole database: how many codes, users and tenants it holds, and its schema.
 
-        Reads the whole database. Raises StorageError, with what is wrong, where it is damaged.
+        Raises StorageError, with what is wrong, where it is damaged.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Close the connections that are kept open, when no other thread uses them any more."""
+        """Close the connections kept open. No other thread may be using them."""
 
 
 def read_codes(cursor: Any) -> list[AuthorizationCode]:

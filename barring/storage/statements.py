@@ -1,20 +1,37 @@
-"""The statements of SQL that mean the same to every engine."""
+"""The columns of the table, and the SQL that all engines share, with ? for a parameter."""
 
-EXPORT = """
-    SELECT tenant_id, group_id, user_id, code, description FROM authorization_codes
-    ORDER BY tenant_id, group_id, user_id, code"""
-READ_A_LITTLE = "SELECT 1 FROM authorization_codes LIMIT 1"
-COUNTS = """
-    SELECT (SELECT count(*) FROM authorization_codes), count(*), count(DISTINCT tenant_id)
-    FROM (SELECT DISTINCT tenant_id, group_id, user_id FROM authorization_codes) AS users"""
+from barring.domain import AuthorizationCode
+
+OWNER = "tenant_id, group_id, user_id"
+KEY = f"{OWNER}, code"
+FIELDS = ", ".join(AuthorizationCode._fields)
+COLUMNS = f"{OWNER}, {FIELDS}"
+"""All columns, in the order of a Row. Those of a code are named as its fields are."""
+
+LIST = f"SELECT {FIELDS} FROM authorization_codes WHERE ({OWNER}) = (?, ?, ?) ORDER BY code"
+GET = f"SELECT {FIELDS} FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
+EXPORT = f"SELECT {COLUMNS} FROM authorization_codes ORDER BY {KEY}"
+ANY_ROW = "SELECT 1 FROM authorization_codes LIMIT 1"
+COUNTS = f"""
+    SELECT CAST(coalesce(sum(codes), 0) AS bigint), count(*), count(DISTINCT tenant_id)
+    FROM (SELECT {OWNER}, count(*) AS codes FROM authorization_codes GROUP BY {OWNER}) AS users"""
 """How many codes, users and tenants there are."""
 
-# SQLite would take ON for the beginning of a join's condition, but for the WHERE.
-_ADD = """
-    INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
-    SELECT tenant_id, group_id, user_id, code, description FROM staged
-    WHERE true ORDER BY tenant_id, group_id, user_id, code
-    ON CONFLICT (tenant_id, group_id, user_id, code) DO """
-ADD = f"{_ADD} NOTHING"
-REPLACE = f"{_ADD} UPDATE SET description = excluded.description"
-"""Store the rows that are staged, and give a code that exists no or another description."""
+EXISTING = f"SELECT staged.* FROM staged JOIN authorization_codes USING ({KEY})"
+"""The staged rows whose code is stored already."""
+
+_SAME = " AND ".join(f"earlier.{column} = staged.{column}" for column in KEY.split(", "))
+TAKE_REPEATED = f"""
+    DELETE FROM staged WHERE EXISTS (
+        SELECT 1 FROM staged AS earlier WHERE {_SAME} AND earlier.line < staged.line
+    ) RETURNING *"""
+"""Remove and return the staged rows whose owner and code an earlier row has."""
+
+# Without the WHERE, SQLite would take ON for the condition of a join.
+ADD = f"""
+    INSERT INTO authorization_codes ({COLUMNS})
+    SELECT {COLUMNS} FROM staged WHERE true ORDER BY {KEY}
+    ON CONFLICT ({KEY}) DO NOTHING"""
+_NEW = ", ".join(f"{field} = excluded.{field}" for field in AuthorizationCode._fields[1:])
+REPLACE = ADD.replace("NOTHING", f"UPDATE SET {_NEW}")
+"""Store the staged rows; one whose code is stored already is skipped, or replaces it."""

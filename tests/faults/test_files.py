@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from barring.domain import AuthorizationCode as Code
 from barring.domain import Owner
 from barring.storage import open_storage
 from tests.service import ROOT, codes_path, environment, running
@@ -35,7 +36,7 @@ def make_database(path: Path) -> None:
     storage = open_storage(f"sqlite:///{path}")
     storage.prepare()
     for number in range(20):
-        codes = [(f"{number}x{code}", f"description {code}") for code in range(200)]
+        codes = [Code(f"{number}x{code}", f"description {code}") for code in range(200)]
         storage.add(Owner("tenant", "group", f"user{number}"), codes)
     storage.close()
 
@@ -51,9 +52,9 @@ def database(tmp_path: Path) -> Path:
 def leave_a_wal(database: Path) -> None:
     """Write to the database, and end without closing it, as a killed server does."""
     script = (
-        "import os, sys, app; from barring.domain import Owner\n"
+        "import os, sys, app; from barring.domain import AuthorizationCode as Code, Owner\n"
         "storage = app.open_storage(sys.argv[1]); storage.prepare()\n"
-        "storage.add(Owner('tenant', 'group', 'last'), [('4711', '')]); os._exit(0)"
+        "storage.add(Owner('tenant', 'group', 'last'), [Code('4711', '')]); os._exit(0)"
     )
     command = [sys.executable, "-c", script, f"sqlite:///{database}"]
     subprocess.run(command, cwd=ROOT, check=True)

@@ -31,19 +31,17 @@ from .staging import PostgresStaging
 
 Result = TypeVar("Result")
 
-_LIST = """
-    SELECT code, description FROM authorization_codes
-    WHERE tenant_id = %s AND group_id = %s AND user_id = %s ORDER BY code"""
-_GET = """
-    SELECT code, description FROM authorization_codes
-    WHERE tenant_id = %s AND group_id = %s AND user_id = %s AND code = %s"""
-_ADD = """
-    INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
-    SELECT %s, %s, %s, * FROM unnest(%s::text[], %s::text[])
+_LIST = statements.LIST.replace("?", "%s")
+_GET = statements.GET.replace("?", "%s")
+_FIELDS = AuthorizationCode._fields
+_ARRAYS = ", ".join("%s::text[]" for _ in _FIELDS)
+_ADD = f"""
+    INSERT INTO authorization_codes ({statements.COLUMNS})
+    SELECT %s, %s, %s, * FROM unnest({_ARRAYS})
     ON CONFLICT DO NOTHING RETURNING code"""
-_REMOVE = """
+_REMOVE = f"""
     DELETE FROM authorization_codes
-    WHERE tenant_id = %s AND group_id = %s AND user_id = %s AND code = ANY(%s)"""
+    WHERE ({statements.OWNER}) = (%s, %s, %s) AND code = ANY(%s)"""
 _BEGIN = """
     BEGIN; INSERT INTO barring_marks VALUES ({})
     ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot"""
@@ -86,11 +84,11 @@ class PostgresStorage(Storage):
             row = connection.execute(_GET, (*owner, code)).fetchone()
         return AuthorizationCode(*row) if row else None
 
-    def add(self, owner: Owner, codes: Sequence[tuple[str, str]]) -> None:
-        names, descriptions = map(list, zip(*codes, strict=True)) if codes else ([], [])
+    def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
+        columns = [[code[place] for code in codes] for place in range(len(_FIELDS))]
 
         def insert(connection: Connection) -> list[str]:
-            rows = connection.execute(_ADD, (*owner, names, descriptions))
+            rows = connection.execute(_ADD, (*owner, *columns))
             added = [code for (code,) in rows]
             if len(added) < len(codes):
                 connection.execute(_REMOVE, (*owner, added))
@@ -98,7 +96,7 @@ class PostgresStorage(Storage):
 
         added = self._write(owner, insert)
         if len(added) < len(codes):
-            raise AlreadyExists.among(codes, {*names}.difference(added))
+            raise AlreadyExists(codes, {code for code, *_ in codes}.difference(added))
 
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         names = [code for code in codes if "\0" not in code]
@@ -106,11 +104,11 @@ class PostgresStorage(Storage):
             owner, lambda connection: connection.execute(_REMOVE, (*owner, names)).rowcount
         )
 
-    def _try_read(self) -> None:
+    def _check_read(self) -> None:
         with self._connection() as connection:
-            connection.execute(statements.READ_A_LITTLE).fetchone()
+            connection.execute(statements.ANY_ROW).fetchone()
 
-    def _try_write(self) -> None:
+    def _check_write(self) -> None:
         self.remove(_NOBODY, [""])
 
     def vacuum(self) -> None:
@@ -133,8 +131,8 @@ class PostgresStorage(Storage):
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
-        with self._alone() as connection:
-            yield PostgresStaging(connection, self._name)
+        with self._alone() as connection, transaction(connection, self._name):
+            yield PostgresStaging(connection)
 
     def exists(self) -> bool:
         with self._alone() as connection:

@@ -1,43 +1,29 @@
-"""Rows of a file gathered in a temporary table of one connection to PostgreSQL."""
+"""Staged rows in a temporary table of one connection to PostgreSQL."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from barring.storage.base import StagedRow, Staging
+from barring.storage.statements import EXISTING, KEY
 
-from .errors import transaction
 from .pool import Connection
 
-_CREATE = """
-    CREATE TEMPORARY TABLE staged (
-        line bigint, tenant_id text COLLATE "C", group_id text COLLATE "C",
-        user_id text COLLATE "C", code text COLLATE "C", description text COLLATE "C"
-    )"""
-_REPEATED = """
-    DELETE FROM staged WHERE line IN (
-        SELECT line FROM (
-            SELECT line, row_number() OVER (
-                PARTITION BY tenant_id, group_id, user_id, code ORDER BY line
-            ) AS place FROM staged
-        ) AS numbered WHERE place > 1
-    ) RETURNING *"""
-_EXISTING = """
-    SELECT staged.* FROM staged JOIN authorization_codes
-    USING (tenant_id, group_id, user_id, code)"""
-_REMOVE = """
-    DELETE FROM authorization_codes AS kept USING staged
-    WHERE (kept.tenant_id, kept.group_id, kept.user_id, kept.code)
-    = (staged.tenant_id, staged.group_id, staged.user_id, staged.code)"""
+_CREATE = "CREATE TEMPORARY TABLE staged (line bigint, LIKE authorization_codes) ON COMMIT DROP"
+_REMOVE = f"""
+    DELETE FROM authorization_codes WHERE ({KEY}) IN (SELECT {KEY} FROM staged)"""
 
 
 class PostgresStaging(Staging):
-    """A temporary table, which goes with its connection."""
+    """A temporary table of a transaction.
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    All is done in that one transaction, so that PgBouncer lets no other client meet the table.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """`connection` is in the transaction."""
         self._connection = connection
-        self._name = name
-        self._transaction = self._begin
+        self._transaction = self._savepoint
         connection.execute(_CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
@@ -46,24 +32,19 @@ class PostgresStaging(Staging):
                 if not any("\0" in text for text in row[1:]):  # Such a row cannot be stored.
                     copy.write_row(row)
 
-    def take_repeated(self) -> Iterator[StagedRow]:
-        with self._connection.cursor() as cursor:
-            yield from sorted(StagedRow._make(row) for row in cursor.execute(_REPEATED))
+    def _execute(self, statement: str) -> Any:
+        return self._connection.execute(statement)
 
-    def _existing(self) -> Generator[Iterable[Any], None, None]:
+    def _existing(self) -> Iterator[Iterable[Any]]:
         with self._connection.cursor("existing") as cursor:
-            yield from cursor.execute(_EXISTING)
-
-    def _add(self, statement: str) -> int:
-        return self._connection.execute(statement).rowcount
+            yield from cursor.execute(EXISTING)
 
     def _remove(self) -> int:
         return self._connection.execute(_REMOVE).rowcount
 
     @contextmanager
-    def _begin(self, keep: bool) -> Iterator[None]:
-        connection = self._connection
-        with transaction(connection, self._name), connection.transaction(force_rollback=not keep):
-            connection.execute("ANALYZE staged")
-            connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
+    def _savepoint(self, keep: bool) -> Iterator[None]:
+        with self._connection.transaction(force_rollback=not keep):
+            self._connection.execute("ANALYZE staged")
+            self._connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
             yield

@@ -24,7 +24,7 @@ def copy_database(source: Database, target: Path, progress: Progress) -> None:
     with replacing(target) as partial:
         source.execute("BEGIN")
         try:
-            source.execute(statements.READ_A_LITTLE).fetchone()
+            source.execute(statements.ANY_ROW).fetchone()
             with closing(sqlite3.connect(partial)) as copy:
                 source.conn.backup(
                     copy,

@@ -14,7 +14,6 @@ from sqlite_utils import Database
 
 from barring.domain import AuthorizationCode, Owner
 from barring.pauses import PART
-from barring.storage import statements
 from barring.storage.base import (
     AlreadyExists,
     Progress,
@@ -25,6 +24,7 @@ from barring.storage.base import (
     StorageUnavailable,
     read_codes,
 )
+from barring.storage.statements import ANY_ROW, COLUMNS, EXPORT, GET, LIST, OWNER
 
 from . import backup, file, schema
 from .connections import REMEDIES, Connections, Translated
@@ -35,21 +35,14 @@ from .writer import Writer
 Codes = list[AuthorizationCode]
 Result = TypeVar("Result")
 
-_LIST = """
-    SELECT code, description FROM authorization_codes
-    WHERE (tenant_id, group_id, user_id) = (?, ?, ?) ORDER BY code"""
-_GET = """
-    SELECT code, description FROM authorization_codes
-    WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
-# One statement, hence all or nothing; from one JSON object, twice as fast as a statement a code.
-_ADD = """
-    INSERT INTO authorization_codes (tenant_id, group_id, user_id, code, description)
-    SELECT ?, ?, ?, key, value FROM json_each(?)"""
-_EXISTING = """
+# One statement for all codes, from one JSON text: twice as fast as a statement for each.
+_VALUES = ", ".join(f"value ->> {place}" for place in range(len(AuthorizationCode._fields)))
+_ADD = f"""
+    INSERT INTO authorization_codes ({COLUMNS})
+    SELECT ?, ?, ?, {_VALUES} FROM json_each(?)"""
+_EXISTING = f"""
     SELECT code FROM authorization_codes
-    WHERE (tenant_id, group_id, user_id) = (?, ?, ?)
-    AND code IN (SELECT key FROM json_each(?))"""
-
+    WHERE ({OWNER}) = (?, ?, ?) AND code IN (SELECT value ->> 0 FROM json_each(?))"""
 
 LONG_LISTS = 8
 """Long lists that are read at once, each on a connection of its own."""
@@ -102,29 +95,25 @@ class SQLiteStorage(Storage):
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._translated, self._reading:
-            rows = self._connections.get("read").conn.execute(_LIST, owner).fetchmany(PART + 1)
+            rows = self._connections.get("read").conn.execute(LIST, owner).fetchmany(PART + 1)
         if len(rows) > PART:
             return self._long_list(owner)
         return [AuthorizationCode(*row) for row in rows]
 
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
         with self._translated, self._reading:
-            row = self._connections.get("read").conn.execute(_GET, (*owner, code)).fetchone()
+            row = self._connections.get("read").conn.execute(GET, (*owner, code)).fetchone()
         return row and AuthorizationCode(*row)
 
-    def add(self, owner: Owner, codes: Sequence[tuple[str, str]]) -> None:
-        new = dict(codes)
-        parameters = (*owner, orjson.dumps(new).decode())
+    def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
+        parameters = (*owner, orjson.dumps(codes, default=tuple).decode())
 
         def insert(database: Database) -> None:
             try:
-                if len(new) == len(codes):
-                    database.execute(_ADD, parameters)
-                    return
+                database.execute(_ADD, parameters)
             except sqlite3.IntegrityError:
-                pass  # Which of them exist is asked for below.
-            stored = {code for (code,) in database.execute(_EXISTING, parameters)}
-            raise AlreadyExists.among(codes, stored)
+                stored = [code for (code,) in database.execute(_EXISTING, parameters)]
+                raise AlreadyExists(codes, stored) from None
 
         self._write(insert)
 
@@ -134,12 +123,12 @@ class SQLiteStorage(Storage):
             lambda database: int(database.conn.executemany(schema.REMOVE, rows).rowcount)
         )
 
-    def _try_read(self) -> None:
+    def _check_read(self) -> None:
         with self._translated, self._reading:
             self._connections.check_in_place()
-            self._connections.get("read").execute(statements.READ_A_LITTLE).fetchone()
+            self._connections.get("read").execute(ANY_ROW).fetchone()
 
-    def _try_write(self) -> None:
+    def _check_write(self) -> None:
         self._writer.write(schema.mark, lambda _: None)
 
     def vacuum(self) -> None:
@@ -156,7 +145,7 @@ class SQLiteStorage(Storage):
 
     def export(self) -> Generator[Row, None, None]:
         with self._translated, self._connections.alone() as database:
-            yield from database.execute(statements.EXPORT)
+            yield from database.execute(EXPORT)
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
@@ -166,14 +155,14 @@ class SQLiteStorage(Storage):
     def exists(self) -> bool:
         return self.path.exists()
 
-    def keeps(self, path: Path) -> bool:
+    def owns(self, path: Path) -> bool:
         own = self.path.resolve()
         return path.resolve() in [
             own.with_name(f"{own.name}{suffix}") for suffix in ("", "-wal", "-shm", "-lock")
         ]
 
     def backup(self, target: Path, progress: Progress) -> None:
-        if self.keeps(target):
+        if self.owns(target):
             raise StorageError(f"{target}: is the database itself; name another file")
         with self._translated, _files(target), self._connections.alone() as database:
             backup.copy_database(database, target, progress)
@@ -200,7 +189,7 @@ class SQLiteStorage(Storage):
     def _long_list(self, owner: Owner) -> Codes:
         """All codes from one snapshot, with pauses; so the connection is this read's alone."""
         with self._long_lists, self._translated, self._connections.alone() as database:
-            return read_codes(database.conn.execute(_LIST, owner))
+            return read_codes(database.conn.execute(LIST, owner))
 
     def _write(self, operation: Callable[[Database], Result]) -> Result:
         with self._translated, self._reading:

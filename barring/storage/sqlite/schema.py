@@ -2,12 +2,12 @@
 
 from sqlite_utils import Database, Migrations
 
+from barring.storage.statements import KEY
+
 APPLICATION_ID = 0x42415252
 """Marks a SQLite file as this service's ("BARR"); https://sqlite.org/pragma.html#pragma_application_id."""
 
-REMOVE = """
-    DELETE FROM authorization_codes
-    WHERE (tenant_id, group_id, user_id, code) = (?, ?, ?, ?)"""
+REMOVE = f"DELETE FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
 """Removes one code, by its owner and itself; for the service and for files alike."""
 
 _CREATE = """

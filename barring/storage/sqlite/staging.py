@@ -1,9 +1,9 @@
-"""Rows of a file gathered in a file of SQLite's beside the codes, which has no name."""
+"""Staged rows in an SQLite file without a name, attached beside the codes."""
 
 import contextlib
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +11,25 @@ import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring.storage.base import StagedRow, Staging, Transaction
+from barring.storage.statements import COLUMNS, EXISTING, KEY
 
 from . import schema
 
-# Nothing in the file need outlive the process; 16 MB spare it most of its reads and writes.
-_PRAGMAS = """
+# A file, since temporary tables and sorting take memory in SQLite as it is packaged for Python
+# (SQLITE_TEMP_STORE=3). It need not survive a crash; 16 MB of cache spare most reads and writes.
+_CREATE = f"""
     PRAGMA staging.journal_mode = OFF;
     PRAGMA staging.synchronous = OFF;
     PRAGMA staging.locking_mode = EXCLUSIVE;
-    PRAGMA staging.cache_size = -16000;"""
-# What is read back is ordered by the keys of these tables: SQLite as it is packaged for Python
-# (with SQLITE_TEMP_STORE=3) sorts in memory, and keeps its own temporary tables there.
-_CREATE = """
-    CREATE TABLE staging.staged (
-        line INTEGER, tenant_id TEXT, group_id TEXT, user_id TEXT, code TEXT, description TEXT,
-        PRIMARY KEY (tenant_id, group_id, user_id, code)
-    ) WITHOUT ROWID;
-    CREATE TABLE staging.repeated (
-        line INTEGER PRIMARY KEY,
-        tenant_id TEXT, group_id TEXT, user_id TEXT, code TEXT, description TEXT
-    )"""
-_PUT = "INSERT OR IGNORE INTO staging.staged VALUES (?, ?, ?, ?, ?, ?)"
-_PUT_REPEATED = """
-    INSERT INTO staging.repeated SELECT ?1, ?2, ?3, ?4, ?5, ?6
-    FROM staging.staged WHERE (tenant_id, group_id, user_id, code) = (?2, ?3, ?4, ?5)
-    AND line < ?1"""
-_EXISTING = """
-    SELECT staged.* FROM staging.staged CROSS JOIN authorization_codes
-    USING (tenant_id, group_id, user_id, code)"""
-_KEYS = "SELECT tenant_id, group_id, user_id, code FROM staging.staged"
+    PRAGMA staging.cache_size = -16000;
+    CREATE TABLE staging.staged (line, {COLUMNS}, PRIMARY KEY ({KEY}, line)) WITHOUT ROWID"""
+_PUT = f"INSERT INTO staged VALUES ({', '.join('?' * len(StagedRow._fields))})"
 
 
 class SQLiteStaging(Staging):
-    """Tables in an attached file. It has lost its name, so that even a killed process leaves none.
+    """A table in an attached file, whose name is removed, so that a killed process leaves none.
 
-    Memory stays the same however many rows there are; the disk of the codes needs room for them.
+    It takes little memory however many rows there are; the disk of the codes needs room for them.
     """
 
     def __init__(self, database: Database, transaction: Transaction) -> None:
@@ -61,26 +45,19 @@ class SQLiteStaging(Staging):
             database.execute("ATTACH ? AS staging", (name,))
         finally:
             os.unlink(name)
-        database.conn.executescript(_PRAGMAS + _CREATE)
+        database.conn.executescript(_CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
-        rows = list(rows)
-        with self._database.atomic() as database:
-            if database.conn.executemany(_PUT, rows).rowcount < len(rows):
-                database.conn.executemany(_PUT_REPEATED, rows)
+        with self._database.atomic():
+            self._database.conn.executemany(_PUT, rows)
 
-    def take_repeated(self) -> Iterator[StagedRow]:
-        rows = self._database.execute("SELECT * FROM staging.repeated ORDER BY line")
-        yield from map(StagedRow._make, rows)
-        self._database.execute("DELETE FROM staging.repeated")
+    def _execute(self, statement: str) -> Any:
+        return self._database.execute(statement)
 
-    def _existing(self) -> Generator[Iterable[Any], None, None]:
-        yield from self._database.execute(_EXISTING)
-
-    def _add(self, statement: str) -> int:
-        return int(self._database.execute(statement).rowcount)
+    def _existing(self) -> Iterator[Iterable[Any]]:
+        yield from self._execute(EXISTING)
 
     def _remove(self) -> int:
-        keys = self._database.execute(_KEYS)
-        # A statement a row: one for all would gather the keys in memory first.
+        # A statement for each row: one for all would gather the keys in memory first.
+        keys = self._execute(f"SELECT {KEY} FROM staged")
         return int(self._database.conn.executemany(schema.REMOVE, keys).rowcount)
