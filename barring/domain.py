@@ -1,13 +1,13 @@
-"""The two values that every layer speaks of."""
+"""The two value objects that all layers share."""
 
 from typing import NamedTuple
 
 
 class Owner(NamedTuple):
-    """The user whom codes belong to: one user of one group of one tenant.
+    """The user whom codes belong to: a user of a group of a tenant.
 
-    Names are compared code point by code point. Two that differ only in case or in Unicode
-    form are two owners; nothing is normalised.
+    Ids are compared by code point. Ids that differ only in case or in Unicode form are different
+    owners; nothing is normalised.
     """
 
     tenant: str
@@ -16,7 +16,7 @@ class Owner(NamedTuple):
 
 
 class AuthorizationCode(NamedTuple):
-    """What a barred user keys in, and the words that tell an administrator what it is for."""
+    """The code that a barred user keys in, and a description for administrators."""
 
     code: str
     description: str

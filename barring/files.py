@@ -1,4 +1,4 @@
-"""Files that hold codes: written whole or not at all, for their owner's eyes alone."""
+"""Atomic writes of files that only their owner may read."""
 
 import errno
 import glob
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A new file, mode 0600, that takes the name `target` once it is whole and synced.
+    """A new file with mode 0600, which is synced and replaces `target` at the end.
 
-    A link is followed. Raises OSError where the name is that of a folder or a device.
+    If `target` is a link, what it leads to is replaced. Raises OSError for a folder or a device.
     """
     target = target.resolve()
     if target.exists() and not target.is_file():
@@ -36,7 +36,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def directory(path: Path) -> Iterator[int]:
-    """A descriptor of a directory, for as long as it is needed."""
+    """An open descriptor of a directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         yield descriptor
@@ -45,6 +45,6 @@ def directory(path: Path) -> Iterator[int]:
 
 
 def sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut."""
+    """Sync a directory, so that the names in it survive a power cut."""
     with directory(path) as descriptor:
         os.fsync(descriptor)

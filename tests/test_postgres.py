@@ -19,7 +19,7 @@ from barring.domain import AuthorizationCode as Code
 from barring.settings import Settings, without_password
 from barring.storage import open_storage
 from barring.storage.base import Storage, StorageError, StorageUnavailable
-from barring.storage.postgres.pool import CONNECTIONS
+from barring.storage.postgres.connections import CONNECTIONS
 from tests.command import failure, succeed
 from tests.postgres import USER, database, free_port
 from tests.service import codes_path, running

@@ -1,4 +1,4 @@
-"""Where the codes are kept. The scheme of a URL picks the engine."""
+"""Storage of the codes. The scheme of a URL selects the engine."""
 
 from urllib.parse import unquote, urlsplit
 
@@ -6,9 +6,9 @@ from .base import Storage, StorageError
 
 
 def open_storage(url: str) -> Storage:
-    """The storage that `url` names, for example sqlite:///data/barring.sqlite3.
+    """The storage at `url`, for example sqlite:///data/barring.sqlite3. Opens no connection.
 
-    Opens no connection. Raises StorageError for a scheme that no engine serves.
+    Raises StorageError for a URL that no engine can use.
     """
     scheme = urlsplit(url).scheme
     if scheme == "sqlite":
@@ -19,9 +19,7 @@ def open_storage(url: str) -> Storage:
         try:
             from .postgres.engine import PostgresStorage
         except ImportError as error:
-            raise StorageError(
-                "postgresql:// needs the extra 'postgres' of this package "
-                f"({error.name} is missing)"
-            ) from error
+            reason = f"postgresql:// needs the extra 'postgres' of this package ({error})"
+            raise StorageError(reason) from error
         return PostgresStorage(url)
     raise StorageError(f"no storage engine serves {scheme}:// (there is: sqlite, postgresql)")

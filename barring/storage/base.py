@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -66,17 +66,11 @@ class StagedRow(NamedTuple):
     description: str
 
 
-Transaction = Callable[[bool], AbstractContextManager[object]]
-"""Begins a transaction that other writers wait for. Its end commits if the argument is true."""
-
-
 class Staging(ABC):
     """The rows of a file in a table of their own, `staged`: line, owner and code.
 
     Reading a file takes long; the codes are locked only while the rows are added or removed.
     """
-
-    _transaction: Transaction
 
     @abstractmethod
     def put(self, rows: Iterable[StagedRow]) -> None:
@@ -116,12 +110,16 @@ class Staging(ABC):
             return self._remove()
 
     @abstractmethod
+    def _transaction(self, commit: bool) -> AbstractContextManager[object]:
+        """A transaction that other writers wait for; without `commit` its end undoes it."""
+
+    @abstractmethod
     def _execute(self, statement: str) -> Any:
         """The driver's cursor after a statement."""
 
-    @abstractmethod
-    def _existing(self) -> Iterable[Iterable[Any]]:
-        """The rows whose code is stored already, read one by one."""
+    def _existing(self) -> Iterator[Iterable[Any]]:
+        """The rows whose code is stored already."""
+        yield from self._execute(statements.EXISTING)
 
     @abstractmethod
     def _remove(self) -> int:

@@ -12,6 +12,7 @@ LIST = f"SELECT {FIELDS} FROM authorization_codes WHERE ({OWNER}) = (?, ?, ?) OR
 GET = f"SELECT {FIELDS} FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
 EXPORT = f"SELECT {COLUMNS} FROM authorization_codes ORDER BY {KEY}"
 ANY_ROW = "SELECT 1 FROM authorization_codes LIMIT 1"
+COUNT = "SELECT count(*) FROM authorization_codes"
 COUNTS = f"""
     SELECT CAST(coalesce(sum(codes), 0) AS bigint), count(*), count(DISTINCT tenant_id)
     FROM (SELECT {OWNER}, count(*) AS codes FROM authorization_codes GROUP BY {OWNER}) AS users"""

@@ -1,4 +1,4 @@
-"""Threads for what blocks for long, where no server hands in its own."""
+"""The thread for calls that block for long, where the server does not provide one."""
 
 import threading
 import weakref
@@ -9,11 +9,11 @@ from queue import SimpleQueue
 from typing import Any
 
 Threads = Callable[[int], Executor]
-"""Makes so many threads."""
+"""Makes an executor with so many threads."""
 
 
 class DaemonThread(Executor):
-    """One thread. Unlike a ThreadPoolExecutor's, it keeps no process from ending."""
+    """One thread. Unlike a ThreadPoolExecutor's, it does not keep the process from ending."""
 
     def __init__(self, _: int = 1) -> None:
         self._calls: SimpleQueue[Any] = SimpleQueue()
@@ -21,7 +21,7 @@ class DaemonThread(Executor):
         weakref.finalize(self, self._calls.put, None)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function in the thread, after those submitted before."""
+        """Call a function in the thread, after those submitted earlier."""
         future: Future[Any] = Future()
         self._calls.put((future, partial(fn, *args, **kwargs)))
         return future
@@ -34,4 +34,4 @@ def _run(calls: "SimpleQueue[Any]") -> None:
             future.set_result(call())
         except BaseException as error:
             future.set_exception(error)
-        del task, future, call  # While it waits, the thread must keep no storage alive.
+        del task, future, call  # So that the waiting thread does not keep a storage alive.

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from barring.storage.postgres.pool import ANSWER_SECONDS, CHECKOUT_SECONDS, CONNECTIONS
+from barring.storage.postgres.connections import ANSWER_SECONDS, CHECKOUT_SECONDS, CONNECTIONS
 from tests.postgres import Cluster, cluster, free_port
 from tests.service import codes_path
 from tests.waiting import await_that

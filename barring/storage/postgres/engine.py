@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-import psycopg
-
 from barring.domain import AuthorizationCode, Owner
 from barring.storage import statements
 from barring.storage.base import (
@@ -24,9 +22,8 @@ from barring.storage.base import (
     read_codes,
 )
 
-from . import pool, schema
-from .errors import transaction, translated
-from .pool import CHECKOUT_SECONDS, CONNECTIONS, Connection, Pool
+from . import connections, schema
+from .connections import CHECKOUT_SECONDS, CONNECTIONS, Connection, transaction, translated
 from .staging import PostgresStaging
 
 Result = TypeVar("Result")
@@ -42,11 +39,11 @@ _ADD = f"""
 _REMOVE = f"""
     DELETE FROM authorization_codes
     WHERE ({statements.OWNER}) = (%s, %s, %s) AND code = ANY(%s)"""
-_BEGIN = """
+_BEGIN_WRITE = """
     BEGIN; INSERT INTO barring_marks VALUES ({})
     ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot"""
 _SLOTS = 64
-"""Rows of barring_marks, and so the most writes that can wait for a standby."""
+"""Rows of barring_marks, and so the most writes that wait for a standby at once."""
 
 _NOBODY = Owner("", "", "")
 
@@ -55,22 +52,17 @@ class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self._name, self._conninfo = pool.parameters(url)
-        except psycopg.ProgrammingError:  # Its text may quote a password.
-            raise StorageError("the postgresql:// URL is none that PostgreSQL knows") from None
-        if "@" in self._name:
-            raise StorageError("the postgresql:// URL: write %40 for an @ in a password")
+        self._name, self._conninfo = connections.parameters(url)
         # A quarter of the connections is for reads alone, whatever writes have to wait for.
         self._writers = threading.BoundedSemaphore(CONNECTIONS * 3 // 4)
-        self._pool = Pool(self._conninfo)
+        self._pool = connections.Pool(self._conninfo)
         weakref.finalize(self, self._pool.close)
 
     def __str__(self) -> str:
         return self._name
 
     def prepare(self) -> None:
-        with self._alone() as connection:
+        with self._dedicated() as connection:
             schema.migrate(connection, self._name)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
@@ -100,9 +92,11 @@ class PostgresStorage(Storage):
 
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         names = [code for code in codes if "\0" not in code]
-        return self._write(
-            owner, lambda connection: connection.execute(_REMOVE, (*owner, names)).rowcount
-        )
+
+        def delete(connection: Connection) -> int:
+            return connection.execute(_REMOVE, (*owner, names)).rowcount
+
+        return self._write(owner, delete)
 
     def _check_read(self) -> None:
         with self._connection() as connection:
@@ -112,17 +106,19 @@ class PostgresStorage(Storage):
         self.remove(_NOBODY, [""])
 
     def vacuum(self) -> None:
-        with self._alone() as connection:
+        with self._dedicated() as connection:
             connection.execute("VACUUM FULL authorization_codes")
             if connection.warned:  # It passes over what is another role's.
                 raise StorageError(f"{self}: VACUUM is for the owner of authorization_codes")
 
     def count(self) -> int:
-        return int(self._counts()[0])
+        with self._dedicated() as connection:
+            (count,) = connection.execute(statements.COUNT).fetchone() or (0,)
+        return int(count)
 
     def export(self) -> Generator[Row, None, None]:
         with (
-            self._alone() as connection,
+            self._dedicated() as connection,
             connection.transaction(),
             connection.cursor("export") as cursor,
         ):
@@ -131,11 +127,11 @@ class PostgresStorage(Storage):
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
-        with self._alone() as connection, transaction(connection, self._name):
+        with self._dedicated() as connection, transaction(connection, self._name):
             yield PostgresStaging(connection)
 
     def exists(self) -> bool:
-        with self._alone() as connection:
+        with self._dedicated() as connection:
             return schema.exists(connection)
 
     def backup(self, target: Path, progress: Progress) -> NoReturn:
@@ -145,39 +141,36 @@ class PostgresStorage(Storage):
         raise StorageError(f"{self}: is restored by PostgreSQL's own tools, pg_restore say")
 
     def check(self) -> dict[str, int | str]:
-        codes, users, tenants = self._counts()
-        with self._alone() as connection:
+        with self._dedicated() as connection:
+            codes, users, tenants = connection.execute(statements.COUNTS).fetchone() or (0, 0, 0)
             step = (schema.applied(connection) or ["none"])[-1]
         return {"codes": codes, "users": users, "tenants": tenants, "schema": step}
 
     def close(self) -> None:
         self._pool.close()
 
-    def _counts(self) -> tuple[int, ...]:
-        with self._alone() as connection:
-            return connection.execute(statements.COUNTS).fetchone() or (0, 0, 0)
-
     def _write(self, owner: Owner, change: Callable[[Connection], Result]) -> Result:
-        """Change codes of an owner in a transaction, and return what `change` returns.
+        """Change codes of an owner in a transaction, and return the result of `change`.
 
-        Each write begins with a write to one of the rows of barring_marks, that of the owner. So
-        the writes of an owner take turns, and a list is removed at one moment
-        (test_codes_are_removed_at_one_moment). A write that finds nothing to change waits for the
-        standby too (test_retry_waits_for_the_standby_too). And behind a standby that hangs no more
-        connections pile up than there are rows (test_hung_standby_stops_writes_alone).
+        Each write first updates the owner's row of barring_marks, one of 64. This makes
+        - writes of an owner wait for each other, so that nobody adds a code of a list while the
+          list is removed (test_codes_are_removed_at_one_moment);
+        - a write that finds nothing to change wait for the standby, which may lack what it found
+          (test_retry_waits_for_the_standby_too);
+        - no more connections pile up behind a standby that hangs than there are rows
+          (test_hung_standby_stops_writes_alone).
         """
         asked = time.monotonic()
         busy = StorageUnavailable(f"{self}: other writes took over {CHECKOUT_SECONDS} seconds")
         if not self._writers.acquire(timeout=CHECKOUT_SECONDS):
             raise busy
         try:
-            slot = zlib.crc32("/".join(owner).encode()) % _SLOTS
-            with (
-                self._connection() as connection,
-                transaction(connection, self._name, _BEGIN.format(slot)),
-            ):
+            begin = _BEGIN_WRITE.format(zlib.crc32("/".join(owner).encode()) % _SLOTS)
+            with self._connection() as connection, transaction(connection, self._name, begin):
                 waited = time.monotonic() - asked
                 self.on_lock_wait(waited)
+                # Its statement may wait as long again for a lock on the table
+                # (test_locked_table_and_used_up_pool_are_told_in_time).
                 if waited > CHECKOUT_SECONDS:
                     raise busy
                 return change(connection)
@@ -186,13 +179,14 @@ class PostgresStorage(Storage):
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        """A connection of the pool. Raises StorageUnavailable where none can be had in time."""
-        self._pool.open()
-        with translated(self._name), self._pool.connection() as connection:
-            yield connection
+        """A connection of the pool. Raises StorageUnavailable where none is free in time."""
+        with translated(self._name):
+            self._pool.open()  # On first use, since its threads do not survive a fork.
+            with self._pool.connection() as connection:
+                yield connection
 
     @contextmanager
-    def _alone(self) -> Iterator[Connection]:
-        """A connection outside of the pool, for work that may take long."""
-        with translated(self._name), pool.connect(self._conninfo) as connection:
+    def _dedicated(self) -> Iterator[Connection]:
+        """A connection for one long task, outside of the pool."""
+        with translated(self._name), connections.connect(self._conninfo) as connection:
             yield connection

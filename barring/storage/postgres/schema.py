@@ -1,14 +1,14 @@
-"""The tables of the PostgreSQL engine, and how those of an earlier release become current."""
+"""The tables of the PostgreSQL engine, and their migrations."""
 
 from barring.storage.base import StorageError
 
-from .pool import Connection
+from .connections import Connection
 
 _LOCK = 0x42415252
-"""The advisory lock of who migrates: "BARR", as no other program is likely to choose."""
+"""The advisory lock for migrations: "BARR", a number that no other program is likely to use."""
 
 _STEPS = {
-    # Ordered by code point on every platform, whatever the database's own collation is.
+    # Collation "C" orders by code point, whatever the database's own collation.
     "create_authorization_codes": """
         CREATE TABLE authorization_codes (
             tenant_id text COLLATE "C" NOT NULL,
@@ -29,14 +29,13 @@ def exists(connection: Connection) -> bool:
 
 
 def applied(connection: Connection) -> list[str]:
-    """The steps that the database has seen."""
-    return [
-        step for (step,) in connection.execute("SELECT step FROM barring_migrations ORDER BY step")
-    ]
+    """The migrations that the database has."""
+    rows = connection.execute("SELECT step FROM barring_migrations ORDER BY step")
+    return [step for (step,) in rows]
 
 
 def migrate(connection: Connection, name: str) -> None:
-    """Bring the database up to date, in one transaction, and once however many begin it.
+    """Apply the pending migrations in one transaction, while other processes wait.
 
     Raises StorageError for a database of a later release.
     """

@@ -7,7 +7,7 @@ from typing import Any
 from barring.storage.base import StagedRow, Staging
 from barring.storage.statements import EXISTING, KEY
 
-from .pool import Connection
+from .connections import Connection
 
 _CREATE = "CREATE TEMPORARY TABLE staged (line bigint, LIKE authorization_codes) ON COMMIT DROP"
 _REMOVE = f"""
@@ -23,7 +23,6 @@ class PostgresStaging(Staging):
     def __init__(self, connection: Connection) -> None:
         """`connection` is in the transaction."""
         self._connection = connection
-        self._transaction = self._savepoint
         connection.execute(_CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
@@ -32,19 +31,19 @@ class PostgresStaging(Staging):
                 if not any("\0" in text for text in row[1:]):  # Such a row cannot be stored.
                     copy.write_row(row)
 
+    @contextmanager
+    def _transaction(self, commit: bool) -> Iterator[None]:
+        with self._connection.transaction(force_rollback=not commit):
+            self._connection.execute("ANALYZE staged")
+            self._connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
+            yield
+
     def _execute(self, statement: str) -> Any:
         return self._connection.execute(statement)
 
     def _existing(self) -> Iterator[Iterable[Any]]:
-        with self._connection.cursor("existing") as cursor:
+        with self._connection.cursor("existing") as cursor:  # Of the server, row by row.
             yield from cursor.execute(EXISTING)
 
     def _remove(self) -> int:
         return self._connection.execute(_REMOVE).rowcount
-
-    @contextmanager
-    def _savepoint(self, keep: bool) -> Iterator[None]:
-        with self._connection.transaction(force_rollback=not keep):
-            self._connection.execute("ANALYZE staged")
-            self._connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
-            yield

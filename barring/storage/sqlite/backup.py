@@ -1,4 +1,4 @@
-"""Copies of a SQLite database: taken while it is in use, checked, and put in its place."""
+"""Backup and restore of an SQLite database."""
 
 import shutil
 from contextlib import closing
@@ -11,15 +11,15 @@ from barring.files import replacing
 from barring.storage import statements
 from barring.storage.base import Progress, StorageError
 
-from . import file, schema
+from . import file
 
 _PAGES_A_STEP = 4096
 
 
 def copy_database(source: Database, target: Path, progress: Progress) -> None:
-    """Write the state that `source` has now to the file `target`, whole or not at all.
+    """Copy the present state of `source` to the file `target`, whole or not at all.
 
-    Writers go on meanwhile: the open transaction keeps the state that it began with.
+    Others can write meanwhile: the copy is made in a read transaction.
     """
     with replacing(target) as partial:
         source.execute("BEGIN")
@@ -36,24 +36,24 @@ def copy_database(source: Database, target: Path, progress: Progress) -> None:
 
 
 def put_in_place(backup: Path, target: Path) -> None:
-    """Let the checked copy `backup` take the place of the database `target`.
+    """Check a backup, and replace the database `target` by a copy of it.
 
-    Raises StorageError where it is not a sound database of this service, or where another
-    process has the present one open; the present one then stays as it is.
+    Raises StorageError, and leaves `target` as it is, where the backup is not a sound database of
+    this service, or another process has `target` open.
     """
     if backup.with_name(f"{backup.name}-wal").exists():
         raise StorageError(f"{backup}: is no backup but a database in use, with its -wal beside it")
     with replacing(target) as partial:
         shutil.copyfile(backup, partial)
         _verify(partial, backup)
-        _claim(target)
-    # What is left of the replaced database's log must not be taken for the new one's.
+        _require_unused(target)
+    # SQLite would apply the replaced database's log to the new one.
     for suffix in ("-wal", "-shm"):
         target.with_name(target.name + suffix).unlink(missing_ok=True)
 
 
 def _verify(copy: Path, backup: Path) -> None:
-    """Raise StorageError, naming the backup, where its copy is no sound database."""
+    """Raise StorageError, which names the backup, where its copy is not sound."""
     try:
         file.check_header(backup)
         with closing(file.connect(copy)) as database:
@@ -64,22 +64,15 @@ def _verify(copy: Path, backup: Path) -> None:
         raise StorageError(f"cannot be restored: {backup}: {error}") from error
 
 
-def count(database: Database) -> dict[str, int | str]:
-    """How much a database holds, and which steps of the schema it has."""
-    codes, users, tenants = database.execute(statements.COUNTS).fetchone()
-    steps = [step.name for step in schema.migrations.applied(database)]
-    return {"codes": codes, "users": users, "tenants": tenants, "schema": steps[-1]}
-
-
-def _claim(target: Path) -> None:
-    """Make sure that no other process has the database open."""
+def _require_unused(target: Path) -> None:
+    """Raise StorageError where another process has the database open."""
     if not target.exists():
         return
     try:
         with closing(sqlite3.connect(target, timeout=0)) as connection:
-            # Every connection to a database in WAL mode holds a lock that this needs for itself.
+            # Needs a lock that every other connection to a database in WAL mode holds.
             connection.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.OperationalError as error:
         raise StorageError(f"{target}: is in use; stop the service first ({error})") from error
     except sqlite3.DatabaseError:
-        return  # Too damaged to be in use by anything but a restore.
+        return  # Too damaged for any service to have it open.

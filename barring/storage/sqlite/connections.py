@@ -1,4 +1,4 @@
-"""The connections of one process to a SQLite database, and what their errors mean."""
+"""The connections of one process to an SQLite database, and what their errors mean."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -11,111 +11,113 @@ from barring.storage.base import OutcomeUnknown, StorageUnavailable
 
 from . import file
 
-REMEDIES = {
-    "SQLITE_NOTADB": "is not a SQLite database; name another file, or restore a backup",
-    "SQLITE_CORRUPT": "is damaged; restore a backup",
-    "SQLITE_READONLY": "cannot be written; mend its permissions or its file system",
-    "SQLITE_CANTOPEN": "cannot be opened; mend the path or its permissions",
-    "SQLITE_BUSY": "was locked too long by another program; try again",
-    "SQLITE_FULL": "has no room left on its disk; make some",
-}
-_NOTHING_WRITTEN = ("SQLITE_BUSY", "SQLITE_FULL")
-"""The failures of a COMMIT before its last record was in the log; SQLITE_IOERR may be its sync."""
+_NOT_COMMITTED = ("SQLITE_BUSY", "SQLITE_FULL")
+"""Errors of a COMMIT that changed nothing. After SQLITE_IOERR nobody knows: the sync may fail."""
 
 
-class Translated(AbstractContextManager[None]):
-    """Turns the driver's errors into the contract's. One serves all: a generator's costs a read."""
+class _Translated(AbstractContextManager[None]):
+    """Raises the driver's errors as StorageUnavailable.
+
+    Errors that only a mistake of this program causes stay as they are. A class, since a generator
+    would make each read slower.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        # What only a mistake of this program brings about stays what it is.
         mistakes = sqlite3.IntegrityError, sqlite3.ProgrammingError
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, mistakes):
             name = error.sqlite_errorname
-            remedy = next((text for key, text in REMEDIES.items() if name.startswith(key)), "")
+            remedy = next((text for key, text in file.REMEDIES.items() if name.startswith(key)), "")
             raise StorageUnavailable(f"{self._path}: {remedy or error} ({name})") from error
 
 
 class Connections:
-    """Connections that all lead to the file that the first of them found."""
+    """The connections of one process to a database: those kept open, and dedicated ones.
+
+    All lead to the files that the first of them found.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.translated = _Translated(path)
         self._path = path
         self._open: dict[str, Database] = {}
-        self._opened: tuple[file.Identity, ...] = ()
+        self._files: tuple[file.Identity, ...] = ()
 
     def get(self, use: str) -> Database:
-        """The connection of this process for one use, opened when it is first asked for."""
+        """The connection kept open for "read" or "write", opened on first use."""
         database = self._open.get(use)
         if database is None:
             database = self._open[use] = self._connect()
             if use == "write":
-                # What does not fit is written early: a full disk refuses a list before its commit.
+                # With a small cache a long list is written before its COMMIT, and so a full disk
+                # is an error of a statement: SQLite then says that nothing was changed.
                 database.execute("PRAGMA cache_size = -100")
         return database
 
     def _connect(self) -> Database:
-        # Another file must not be opened: this one's -wal would be taken for its own.
-        self.check_in_place()
+        # Never opens another file: SQLite would apply this one's -wal to it.
+        self.check_same_files()
         database = file.connect(self._path)
-        known = self._opened
-        self._opened = known + file.identities(self._path)[len(known) :]
+        known = self._files
+        self._files = known + file.identities(self._path)[len(known) :]
         return database
 
     @contextmanager
-    def alone(self) -> Iterator[Database]:
-        """A connection for long work, which ends with it."""
+    def dedicated(self) -> Iterator[Database]:
+        """A connection for one long task."""
         try:
             with closing(self._connect()) as database:
                 yield database
         finally:
-            self._forget()
+            self._forget_files()
 
-    def check_in_place(self) -> None:
-        """Refuse to go on where a path has come to mean another file, or none."""
-        pairs = zip(self._opened, file.identities(self._path), strict=False)
+    def check_same_files(self) -> None:
+        """Raise StorageUnavailable where the path leads to another file than before, or to none."""
+        pairs = zip(self._files, file.identities(self._path), strict=False)
         if any(opened and opened != present for opened, present in pairs):
             raise StorageUnavailable(f"{self._path}: was moved or replaced; restart the service")
 
     @contextmanager
     def transaction(
-        self, database: Database, patience: float, *, keep: bool = True
-    ) -> Iterator[None]:
-        """A transaction that holds the write lock from its start; its end commits, or undoes.
+        self, patience: float, database: Database | None = None, *, commit: bool = True
+    ) -> Iterator[Database]:
+        """A transaction that holds SQLite's write lock, by default on the "write" connection.
 
-        `patience` is how many seconds it waits for that lock.
+        `patience` is how many seconds it waits for that lock. Its end commits, or undoes.
         """
-        self.check_in_place()
-        database.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            if keep:
-                self._commit(database)
-        finally:
-            database.rollback()  # After a commit, of nothing.
+        with self.translated:
+            database = database or self.get("write")
+            self.check_same_files()
+            database.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                if commit:
+                    self._commit(database)
+            finally:
+                database.rollback()  # Does nothing after a commit.
 
     def _commit(self, database: Database) -> None:
         try:
             database.execute("COMMIT")
-            # Only what lies in the file that the path names may be acknowledged.
-            self.check_in_place()
+            # Acknowledge only what is in the file that the path names.
+            self.check_same_files()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorname in _NOTHING_WRITTEN:
+            if error.sqlite_errorname in _NOT_COMMITTED:
                 raise
             raise OutcomeUnknown(f"{self._path}: {error}") from error
         except StorageUnavailable as error:
             raise OutcomeUnknown(str(error)) from error
 
     def close(self) -> None:
-        """Close those that are kept open."""
+        """Close the connections kept open."""
         while self._open:
             self._open.popitem()[1].close()
-        self._forget()
+        self._forget_files()
 
-    def _forget(self) -> None:
-        """Without a connection the -wal and the -shm may go, and others come."""
+    def _forget_files(self) -> None:
+        """Allow a new -wal and -shm, since SQLite removes them with the last connection."""
         if not self._open:
-            self._opened = self._opened[:1]
+            self._files = self._files[:1]

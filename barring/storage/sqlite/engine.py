@@ -2,11 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import orjson
 import pysqlite3 as sqlite3
@@ -24,16 +23,13 @@ from barring.storage.base import (
     StorageUnavailable,
     read_codes,
 )
-from barring.storage.statements import ANY_ROW, COLUMNS, EXPORT, GET, LIST, OWNER
+from barring.storage.statements import ANY_ROW, COLUMNS, COUNT, COUNTS, EXPORT, GET, LIST, OWNER
 
 from . import backup, file, schema
-from .connections import REMEDIES, Connections, Translated
+from .connections import Connections
 from .lock import ProcessLock
 from .staging import SQLiteStaging
 from .writer import Writer
-
-Codes = list[AuthorizationCode]
-Result = TypeVar("Result")
 
 # One statement for all codes, from one JSON text: twice as fast as a statement for each.
 _VALUES = ", ".join(f"value ->> {place}" for place in range(len(AuthorizationCode._fields)))
@@ -45,7 +41,7 @@ _EXISTING = f"""
     WHERE ({OWNER}) = (?, ?, ?) AND code IN (SELECT value ->> 0 FROM json_each(?))"""
 
 LONG_LISTS = 8
-"""Long lists that are read at once, each on a connection of its own."""
+"""How many long lists are read at once, each on a connection of its own."""
 
 
 def safe_version(version: tuple[int, ...]) -> bool:
@@ -65,9 +61,10 @@ class SQLiteStorage(Storage):
         # Absolute, so that a later change of directory cannot mean another file.
         self.path = Path(path).absolute()
         self._connections = Connections(self.path)
-        self._translated = Translated(self.path)
+        self._translated = self._connections.translated
         self._long_lists = threading.BoundedSemaphore(LONG_LISTS)
-        self._reading = threading.Lock()  # A read that began during another would see its snapshot.
+        # Reads share a connection: one that began during another would see the other's snapshot.
+        self._reading = threading.Lock()
 
     def __str__(self) -> str:
         return str(self.path)
@@ -77,18 +74,18 @@ class SQLiteStorage(Storage):
             raise StorageError(
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
-        with _files(self.path):
+        with _os_errors(self.path):
             with self._translated:
                 if not os.path.lexists(self.path):
                     file.create(self.path)
                 if not os.access(self.path, os.W_OK):
-                    raise StorageError(f"{self.path}: {REMEDIES['SQLITE_READONLY']}")
+                    raise StorageError(f"{self.path}: {file.REMEDIES['SQLITE_READONLY']}")
                 file.check_header(self.path)
                 # A connection that writes would, at its end, move a -wal into a refused file.
                 mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
                 with closing(file.connect(self.path, mode)) as database:
                     file.check_content(database, self.path, whole=False)
-                with self._connections.alone() as database:
+                with self._connections.dedicated() as database:
                     schema.migrate(database)
             if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
                 self.path.chmod(0o600)
@@ -96,9 +93,11 @@ class SQLiteStorage(Storage):
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._translated, self._reading:
             rows = self._connections.get("read").conn.execute(LIST, owner).fetchmany(PART + 1)
-        if len(rows) > PART:
-            return self._long_list(owner)
-        return [AuthorizationCode(*row) for row in rows]
+        if len(rows) <= PART:
+            return [AuthorizationCode(*row) for row in rows]
+        # Read with pauses, but from one snapshot, and so on a connection of its own.
+        with self._long_lists, self._translated, self._connections.dedicated() as database:
+            return read_codes(database.conn.execute(LIST, owner))
 
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
         with self._translated, self._reading:
@@ -115,24 +114,26 @@ class SQLiteStorage(Storage):
                 stored = [code for (code,) in database.execute(_EXISTING, parameters)]
                 raise AlreadyExists(codes, stored) from None
 
-        self._write(insert)
+        self._writer.write(insert, self.on_lock_wait)
 
     def remove(self, owner: Owner, codes: Collection[str]) -> int:
         rows = [(*owner, code) for code in codes]
-        return self._write(
-            lambda database: int(database.conn.executemany(schema.REMOVE, rows).rowcount)
-        )
+
+        def delete(database: Database) -> int:
+            return int(database.conn.executemany(schema.REMOVE, rows).rowcount)
+
+        return int(self._writer.write(delete, self.on_lock_wait))
 
     def _check_read(self) -> None:
         with self._translated, self._reading:
-            self._connections.check_in_place()
+            self._connections.check_same_files()
             self._connections.get("read").execute(ANY_ROW).fetchone()
 
     def _check_write(self) -> None:
-        self._writer.write(schema.mark, lambda _: None)
+        self._writer.write(schema.set_application_id, self.on_lock_wait)
 
     def vacuum(self) -> None:
-        with self._translated, self._connections.alone() as database:
+        with self._translated, self._connections.dedicated() as database:
             database.execute("VACUUM")
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -140,17 +141,16 @@ class SQLiteStorage(Storage):
 
     def count(self) -> int:
         with self._translated, self._reading:
-            sql = "SELECT count(*) FROM authorization_codes"
-            return int(self._connections.get("read").execute(sql).fetchone()[0])
+            return int(self._connections.get("read").execute(COUNT).fetchone()[0])
 
     def export(self) -> Generator[Row, None, None]:
-        with self._translated, self._connections.alone() as database:
+        with self._translated, self._connections.dedicated() as database:
             yield from database.execute(EXPORT)
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
-        with self._translated, self._connections.alone() as database:
-            yield SQLiteStaging(database, lambda keep: self._alone(database, keep))
+        with self._translated, self._connections.dedicated() as database:
+            yield SQLiteStaging(database, self._connections, self._writer)
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -164,19 +164,21 @@ class SQLiteStorage(Storage):
     def backup(self, target: Path, progress: Progress) -> None:
         if self.owns(target):
             raise StorageError(f"{target}: is the database itself; name another file")
-        with self._translated, _files(target), self._connections.alone() as database:
+        with self._translated, _os_errors(target), self._connections.dedicated() as database:
             backup.copy_database(database, target, progress)
 
     def restore(self, source: Path) -> None:
-        with _files(self.path):
+        with _os_errors(self.path):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             backup.put_in_place(source, self.path)
 
     def check(self) -> dict[str, int | str]:
-        with _files(self.path), self._translated, self._connections.alone() as database:
+        with _os_errors(self.path), self._translated, self._connections.dedicated() as database:
             file.check_header(self.path)
             file.check_content(database, self.path, whole=True)
-            return backup.count(database)
+            codes, users, tenants = database.execute(COUNTS).fetchone()
+            step = schema.migrations.applied(database)[-1].name
+        return {"codes": codes, "users": users, "tenants": tenants, "schema": step}
 
     def close(self) -> None:
         self._connections.close()
@@ -184,40 +186,12 @@ class SQLiteStorage(Storage):
     @cached_property
     def _writer(self) -> Writer:
         lock = ProcessLock(self.path.with_name(f"{self.path.name}-lock"))
-        return Writer(lock, file.BUSY_TIMEOUT, self.threads(1), self._transaction)
-
-    def _long_list(self, owner: Owner) -> Codes:
-        """All codes from one snapshot, with pauses; so the connection is this read's alone."""
-        with self._long_lists, self._translated, self._connections.alone() as database:
-            return read_codes(database.conn.execute(LIST, owner))
-
-    def _write(self, operation: Callable[[Database], Result]) -> Result:
-        with self._translated, self._reading:
-            self._connections.get("read")  # Where there is no database, no lock of it is made.
-        result: Result = self._writer.write(operation, self.on_lock_wait)
-        return result
-
-    @contextmanager
-    def _alone(self, database: Database, keep: bool) -> Iterator[Database]:
-        """A transaction on a connection of its own, while other processes wait."""
-        with (
-            self._writer.turn() as patience,
-            self._connections.transaction(database, patience, keep=keep),
-        ):
-            yield database
-
-    @contextmanager
-    def _transaction(self, patience: float) -> Iterator[Database]:
-        """A transaction of the writer."""
-        with self._translated:
-            database = self._connections.get("write")
-            with self._connections.transaction(database, patience):
-                yield database
+        return Writer(lock, file.BUSY_TIMEOUT, self.threads(1), self._connections.transaction)
 
 
 @contextmanager
-def _files(path: Path) -> Iterator[None]:
-    """Turn the file system's errors into the contract's."""
+def _os_errors(path: Path) -> Iterator[None]:
+    """Raise errors of the file system as StorageError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The file of a SQLite database: how it is made, examined, opened, and known again."""
+"""The file of an SQLite database: how to open, create, check and recognise it."""
 
 import fcntl
 import os
@@ -15,17 +15,27 @@ from barring.storage.base import StorageError
 from . import schema
 
 BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another's lock."""
+"""Seconds to wait for a lock that another connection holds."""
+
+REMEDIES = {
+    "SQLITE_NOTADB": "is not a SQLite database; name another file, or restore a backup",
+    "SQLITE_CORRUPT": "is damaged; restore a backup",
+    "SQLITE_READONLY": "cannot be written; mend its permissions or its file system",
+    "SQLITE_CANTOPEN": "cannot be opened; mend the path or its permissions",
+    "SQLITE_BUSY": "was locked too long by another program; try again",
+    "SQLITE_FULL": "has no room left on its disk; make some",
+}
+"""What is wrong and what to do, by the start of the error's name."""
 
 SMALL = 16 * 1024 * 1024
-"""Bytes up to which a database is read through at every start: that takes no noticeable time."""
+"""Bytes up to which a database is read and checked at every start: that takes milliseconds."""
 
 Identity = tuple[int, int] | None
-"""Which file a path means, by device and inode; None for no file."""
+"""The device and inode of a file; None where there is no file."""
 
 
 def connect(path: Path, mode: str = "rw") -> Database:
-    """A new connection. A missing file is an error, never a new and empty database."""
+    """A new connection. A missing file is an error; no empty database is created."""
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}",
         uri=True,
@@ -40,40 +50,39 @@ def connect(path: Path, mode: str = "rw") -> Database:
 
 
 def create(path: Path) -> None:
-    """Make a complete database, its owner's alone, and only then give it its name.
+    """Create a database that only its owner can read, and rename it into place when complete.
 
-    So an empty or partial file is a damaged one, never a first start that was cut short.
+    So an empty or partial file is always damage, and never the rest of an interrupted start.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with directory(path.parent) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if path.exists():
-            return  # Another process was faster.
+            return  # Another process has created it.
         new = Path(f"{path}-new")
-        # What a lost database, or a creation that was cut short, left would spoil this one.
+        # Left by a lost database or an interrupted creation; SQLite would apply them to this one.
         for leftover in (f"{path}-wal", f"{path}-shm", new, f"{new}-journal"):
             Path(leftover).unlink(missing_ok=True)
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         with closing(connect(new)) as database:
             schema.migrate(database)
         new.rename(path)
-        # What is acknowledged later must not lie in a file that a power cut makes nameless.
+        # So that a power cut does not lose the file's name, and with it later writes.
         for folder in (path.parent, path.parent.parent):
             sync_directory(folder)
     logs.emit("database_created", database=str(path))
 
 
 def check_header(path: Path) -> None:
-    """Raise StorageError for a file that is not this service's, by its first bytes alone.
+    """Raise StorageError unless the file's header is that of a database of this service.
 
-    SQLite would apply a -wal that lies beside to any file. https://sqlite.org/fileformat.html
+    Reads the file itself: SQLite would apply a -wal beside it even to another program's file.
+    https://sqlite.org/fileformat.html
     """
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(b"SQLite format 3\0"):
-        raise StorageError(
-            f"{path}: is not a SQLite database; name another file, or restore a backup"
-        )
+        raise StorageError(f"{path}: {REMEDIES['SQLITE_NOTADB']}")
     if int.from_bytes(header[68:72]) != schema.APPLICATION_ID:
         raise StorageError(
             f"{path}: is another program's database; name another file in BARRING_DATABASE_URL"
@@ -81,9 +90,9 @@ def check_header(path: Path) -> None:
 
 
 def check_content(database: Database, path: Path, *, whole: bool) -> None:
-    """Raise StorageError for a database of a later release, and for one that is damaged.
+    """Raise StorageError for a database of a later release, and for a damaged one.
 
-    It is read through if it is small, or if `whole` asks for it.
+    All of it is read if it is small, or if `whole` asks for it.
     """
     if later := schema.later_steps(database):
         raise StorageError(
@@ -91,18 +100,19 @@ def check_content(database: Database, path: Path, *, whole: bool) -> None:
         )
     size = path.stat().st_size
     wal = Path(f"{path}-wal")
-    # SQLite takes half a page for a whole one; only while a -wal is unfinished it may be one.
+    # SQLite reads half a page as a whole one. Only beside a -wal may the last page be partial.
     partial = size % database.execute("PRAGMA page_size").fetchone()[0]
     if partial and not (wal.exists() and wal.stat().st_size):
         raise StorageError(f"{path}: is truncated; restore a backup")
     if whole or size <= SMALL:
         (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
-            raise StorageError(f"{path}: is damaged; restore a backup ({verdict.splitlines()[0]})")
+            reason = verdict.splitlines()[0]
+            raise StorageError(f"{path}: {REMEDIES['SQLITE_CORRUPT']} ({reason})")
 
 
 def identities(path: Path) -> tuple[Identity, ...]:
-    """Which files the database at a path, its -wal and its -shm are."""
+    """The identities of a database, its -wal and its -shm."""
     return tuple(_identity(f"{path}{suffix}") for suffix in ("", "-wal", "-shm"))
 
 

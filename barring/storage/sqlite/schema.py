@@ -1,14 +1,14 @@
-"""The tables of the SQLite engine, and how a file of an earlier release becomes current."""
+"""The tables of the SQLite engine, and their migrations."""
 
 from sqlite_utils import Database, Migrations
 
 from barring.storage.statements import KEY
 
 APPLICATION_ID = 0x42415252
-"""Marks a SQLite file as this service's ("BARR"); https://sqlite.org/pragma.html#pragma_application_id."""
+"""Says whose file it is: "BARR". https://sqlite.org/pragma.html#pragma_application_id"""
 
 REMOVE = f"DELETE FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
-"""Removes one code, by its owner and itself; for the service and for files alike."""
+"""Removes one code of an owner."""
 
 _CREATE = """
     CREATE TABLE authorization_codes (
@@ -25,21 +25,21 @@ migrations = Migrations("barring")
 
 @migrations()
 def create_authorization_codes(db: Database) -> None:
-    """One row a code. Clustered by its key, so that a user's list is one range of the file."""
-    mark(db)
+    """One row for each code, clustered by the key: an owner's list is one range of the file."""
+    set_application_id(db)
     db.execute(_CREATE)
 
 
-def mark(db: Database) -> None:
-    """Write whose file this is: in a file of this service, a write that changes nothing."""
+def set_application_id(db: Database) -> None:
+    """Write the application id; in a database that has it, a write that changes nothing."""
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def migrate(db: Database) -> None:
-    """Bring the database up to date in one transaction, and into WAL mode."""
+    """Apply the pending migrations in one transaction, and switch to WAL mode."""
     if migrations.pending(db):
-        # Immediate: of several processes that start together one migrates, the others wait and
-        # find nothing left to do. sqlite-utils' own transactions become savepoints inside.
+        # IMMEDIATE, so that of several processes one migrates while the others wait, and then
+        # find nothing to do. The transactions of sqlite-utils become savepoints inside.
         with db.conn:
             db.execute("BEGIN IMMEDIATE")
             migrations.apply(db)
@@ -47,8 +47,8 @@ def migrate(db: Database) -> None:
 
 
 def later_steps(db: Database) -> list[str]:
-    """The steps that the database has and this release does not know."""
+    """The migrations of the database that this release does not know."""
     known = {migration.name for migration in migrations._migrations}
-    # One transaction, so that another process's migration is seen as a whole or not at all.
+    # In a transaction, so that another process's migration is seen whole or not at all.
     with db.atomic():
         return [step.name for step in migrations.applied(db) if step.name not in known]

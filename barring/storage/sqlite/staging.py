@@ -1,19 +1,19 @@
 """Staged rows in an SQLite file without a name, attached beside the codes."""
 
-import contextlib
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
-from barring.storage.base import StagedRow, Staging, Transaction
-from barring.storage.statements import COLUMNS, EXISTING, KEY
+from barring.storage.base import StagedRow, Staging
+from barring.storage.statements import COLUMNS, KEY
 
 from . import schema
+from .connections import Connections
+from .writer import Writer
 
 # A file, since temporary tables and sorting take memory in SQLite as it is packaged for Python
 # (SQLITE_TEMP_STORE=3). It need not survive a crash; 16 MB of cache spare most reads and writes.
@@ -32,30 +32,30 @@ class SQLiteStaging(Staging):
     It takes little memory however many rows there are; the disk of the codes needs room for them.
     """
 
-    def __init__(self, database: Database, transaction: Transaction) -> None:
-        """`transaction` is one on `database`."""
+    def __init__(self, database: Database, connections: Connections, writer: Writer) -> None:
+        """`database` is a dedicated connection."""
         self._database = database
-        self._transaction = transaction
-        with contextlib.suppress(sqlite3.OperationalError):
-            database.execute("DETACH staging")  # An earlier one's.
-        main = database.execute("PRAGMA database_list").fetchone()[2]
-        descriptor, name = tempfile.mkstemp(dir=Path(main).parent)
-        os.close(descriptor)
-        try:
-            database.execute("ATTACH ? AS staging", (name,))
-        finally:
-            os.unlink(name)
+        self._connections = connections
+        self._writer = writer
+        folder = Path(database.execute("PRAGMA database_list").fetchone()[2]).parent
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            database.execute("ATTACH ? AS staging", (file.name,))
         database.conn.executescript(_CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
         with self._database.atomic():
             self._database.conn.executemany(_PUT, rows)
 
+    @contextmanager
+    def _transaction(self, commit: bool) -> Iterator[None]:
+        with (
+            self._writer.exclusive() as patience,
+            self._connections.transaction(patience, self._database, commit=commit),
+        ):
+            yield
+
     def _execute(self, statement: str) -> Any:
         return self._database.execute(statement)
-
-    def _existing(self) -> Iterator[Iterable[Any]]:
-        yield from self._execute(EXISTING)
 
     def _remove(self) -> int:
         # A statement for each row: one for all would gather the keys in memory first.

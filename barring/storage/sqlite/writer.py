@@ -1,7 +1,7 @@
-"""The writer of one process: commits all writes that wait together, with one sync of the disk.
+"""The writer of one process: commits all waiting writes together, with one sync of the disk.
 
 SQLite lets one connection write at a time, and makes the others sleep in growing steps, so that
-some starve. Here they queue: within a process for its one thread, among processes for a lock.
+some starve. Here writes queue: within a process for its one thread, among processes for a lock.
 """
 
 import threading
@@ -18,21 +18,23 @@ from barring.storage.base import AlreadyExists, StorageUnavailable
 
 from .lock import ProcessLock
 
+Operation = Callable[[Database], Any]
+
 
 class _Job:
-    """A write that waits, and then what became of it."""
+    """A waiting write, and its outcome once it is done."""
 
     done = False
     result: Any = None
     error: BaseException | None = None
 
-    def __init__(self, operation: Callable[[Database], Any]) -> None:
+    def __init__(self, operation: Operation) -> None:
         self.operation = operation
         self.asked = self.begun = time.monotonic()
 
 
 class Writer:
-    """Writes in a thread that is handed in; `write` and `turn` are called in any other."""
+    """Writes in the one thread of an executor. Its methods may be called in any other thread."""
 
     def __init__(
         self,
@@ -41,34 +43,34 @@ class Writer:
         thread: Executor,
         transaction: Callable[[float], AbstractContextManager[Database]],
     ) -> None:
-        """`seconds` is how long a write waits for its turn.
+        """`seconds` is how long a write may wait before it is begun.
 
-        `transaction` is given the seconds for which it may wait for another program's lock.
+        `transaction` takes the seconds that it may wait for another program's lock.
         """
         self._lock = lock
         self._seconds = seconds
         self._thread = thread
         self._transaction = transaction
         self._waiting: deque[_Job] = deque()
-        self._asking = threading.Lock()
-        self._asked = False  # Whether a task is to come that will take what waits.
+        self._submitting = threading.Lock()
+        self._submitted = False  # Whether a submitted task has yet to take the waiting writes.
         self._task: Future[None]
 
-    def write(self, operation: Callable[[Database], Any], told: Callable[[float], object]) -> Any:
-        """What an operation returns, once it is committed. `told` gets the seconds that it waited.
+    def write(self, operation: Operation, on_wait: Callable[[float], object]) -> Any:
+        """Commit an operation, and return its result. `on_wait` gets the seconds that it waited.
 
-        An operation is one statement, or changes nothing where it raises AlreadyExists.
+        An operation is one statement, or changes nothing and raises AlreadyExists.
         Raises StorageUnavailable after too long a wait.
         """
         job = _Job(operation)
-        with self._asking:
+        with self._submitting:
             self._waiting.append(job)
-            if not self._asked:
-                self._asked = True
+            if not self._submitted:
+                self._submitted = True
                 try:
                     self._task = self._thread.submit(self._write_waiting)
                 except BaseException:
-                    self._asked = False
+                    self._submitted = False
                     self._waiting.remove(job)
                     raise
             task = self._task
@@ -78,17 +80,17 @@ class Writer:
             with suppress(ValueError):
                 self._waiting.remove(job)
                 raise
-            while not job.done:  # It has begun, and so will end; its task may be an earlier one.
+            while not job.done:  # It has begun, perhaps in an earlier task, and so will end.
                 with suppress(TimeoutError):
                     task.result(self._seconds)
-        told(job.begun - job.asked)
+        on_wait(job.begun - job.asked)
         if job.error:
             raise job.error
         return job.result
 
     @contextmanager
-    def turn(self) -> Iterator[float]:
-        """Hold back the writers of all other processes. Gives the seconds of patience left."""
+    def exclusive(self) -> Iterator[float]:
+        """Hold the lock, so that no other process writes. Yields the seconds left to wait."""
         asked = time.monotonic()
         task = self._thread.submit(self._lock.acquire)
         try:
@@ -97,7 +99,7 @@ class Writer:
             task.add_done_callback(lambda _: self._lock.release())
             raise
         try:
-            yield self._patience(asked)
+            yield self._seconds_left(asked)
         finally:
             self._lock.release()
 
@@ -109,13 +111,13 @@ class Writer:
             raise StorageUnavailable(f"{self._lock.path}: {reason}") from None
 
     def _write_waiting(self) -> None:
-        """Write all that waits."""
+        """Commit all waiting writes; called in the thread."""
         jobs: list[_Job] = []
         try:
             try:
                 self._lock.acquire()
             finally:
-                self._asked = False  # Before it takes them, so that none is passed over.
+                self._submitted = False  # Before taking, so that no write is passed over.
                 while self._waiting:
                     jobs.append(self._waiting.popleft())
             try:
@@ -131,7 +133,7 @@ class Writer:
 
     def _write_together(self, jobs: list[_Job]) -> None:
         begun = time.monotonic()
-        with self._transaction(self._patience(jobs[0].asked)) as database:
+        with self._transaction(self._seconds_left(jobs[0].asked)) as database:
             for job in jobs:
                 job.begun = begun
                 try:
@@ -139,5 +141,5 @@ class Writer:
                 except AlreadyExists as error:
                     job.error = error
 
-    def _patience(self, asked: float) -> float:
+    def _seconds_left(self, asked: float) -> float:
         return max(0.0, asked + self._seconds - time.monotonic())

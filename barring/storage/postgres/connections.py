@@ -1,22 +1,26 @@
-"""The connections to PostgreSQL: how they are opened, shared, and given up in time."""
+"""The connections to PostgreSQL: how they are opened, shared and given up; what errors mean."""
 
 import contextlib
 import select
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
+from barring.storage.base import OutcomeUnknown, StorageError, StorageUnavailable
+
 CONNECTIONS = 16
-"""Of one worker, at most: more than a database's processors can use do not make it faster."""
+"""The most of one worker. More than a database has processors for do not make it faster."""
 
 CHECKOUT_SECONDS = 3.0
-"""How long a request waits for a connection, or for a server that takes writes to be there."""
+"""How long a request waits for a connection, and for a server that takes writes."""
 
 ANSWER_SECONDS = 7.0
-"""How long a statement may take, before the server is taken for unreachable."""
+"""How long an answer may take before the server counts as unreachable."""
 
 _OPTIONS = "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s"
 
@@ -30,13 +34,13 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
 }
-"""Parameters of the connection that the URL may set otherwise."""
+"""Parameters of a connection; the URL may set others."""
 
 _STATELESS: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
-"""What PgBouncer hands to one client after the other can prepare nothing."""
+"""PgBouncer gives a connection to one client after another, so no statement is prepared."""
 
-_PATIENT = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
-"""The `options` of a connection for work that may take long. No SET: PgBouncer would pass it on."""
+_NO_TIMEOUTS = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+"""The `options` of a connection for long work. PgBouncer would pass a SET on to other clients."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -114,21 +118,59 @@ def _readable(connection: Connection) -> bool:
 
 
 def parameters(url: str) -> tuple[str, str]:
-    """What to call the database at a URL, without its password, and how to connect to it.
+    """The name of the database at a URL, without a password, and how to connect to it.
 
-    Raises psycopg.ProgrammingError for what is no such URL.
+    Raises StorageError for a URL that is not PostgreSQL's.
     """
-    given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
-    host, port, name = (given.get(part, "") for part in ("host", "port", "dbname"))
+    try:
+        given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.ProgrammingError:  # Its text may quote a password.
+        raise StorageError("the postgresql:// URL is none that PostgreSQL knows") from None
+    host, port, database = (given.get(part, "") for part in ("host", "port", "dbname"))
+    name = f"postgresql://{host}{port and f':{port}'}/{database}"
+    if "@" in name:
+        raise StorageError("the postgresql:// URL: write %40 for an @ in a password")
     given["options"] = f"{_OPTIONS} {given.get('options', '')}"  # Of two, the later counts.
-    return f"postgresql://{host}{port and f':{port}'}/{name}", make_conninfo(
-        "", **_DEFAULTS | given
-    )
+    return name, make_conninfo("", **_DEFAULTS | given)
 
 
 def connect(conninfo: str) -> Connection:
-    """A connection of its own for work that may take long."""
-    options = f"{conninfo_to_dict(conninfo)['options']} {_PATIENT}"
+    """A connection for one long task."""
+    options = f"{conninfo_to_dict(conninfo)['options']} {_NO_TIMEOUTS}"
     connection = Connection.connect(conninfo, **_STATELESS, options=options)
     connection.patience = None
     return connection
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Raise the driver's errors as StorageUnavailable of the database `name`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise StorageUnavailable(f"{name}: {_reason(error)}") from None
+
+
+@contextmanager
+def transaction(connection: Connection, name: str, begin: str = "BEGIN") -> Iterator[None]:
+    """A transaction; where it fails, the end of the connection's use undoes it.
+
+    Raises OutcomeUnknown where the server does not confirm the commit, or does so with a warning:
+    the wait for a standby was cancelled.
+    """
+    connection.execute(begin)
+    yield
+    connection.warned = False
+    try:
+        connection.commit()
+    except psycopg.Error as error:
+        raise OutcomeUnknown(f"{name}: {_reason(error)}") from None
+    if connection.warned:
+        raise OutcomeUnknown(f"{name}: committed with a warning")
+
+
+def _reason(error: psycopg.Error) -> str:
+    kind = type(error).__name__
+    if error.sqlstate:
+        return f"{kind} {error.sqlstate}"
+    return next(iter(str(error).splitlines()), kind)  # The driver's own words quote no code.
