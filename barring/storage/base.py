@@ -35,14 +35,14 @@ class StorageUnavailable(StorageError):
 
 
 class OutcomeUnknown(StorageUnavailable):
-    """The write may have happened and may not: the database failed while it was committed."""
+    """The write may or may not have happened: the database failed during the commit."""
 
 
 class AlreadyExists(Exception):
-    """Codes that were to be added are stored already, or repeat others of them. None was added.
+    """Some of the codes to add are stored already, or repeat an earlier one. None was added.
 
-    `positions` are the places of these codes in the sequence given, ascending. The error does not
-    hold the codes themselves, so that no traceback can show one.
+    `positions` are their places in the sequence given, ascending. The error does not hold the
+    codes themselves, so that no traceback can show one.
     """
 
     def __init__(self, codes: Sequence[AuthorizationCode], stored: Iterable[str]) -> None:
@@ -138,7 +138,7 @@ class Storage(ABC):
     """Makes threads for calls that block for long. A server of greenlets sets its own."""
 
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
-    """Called after each write with the seconds it waited for the lock."""
+    """Called for each write with the seconds it waited for the lock."""
 
     _last_write_check = float("-inf")
 

@@ -152,13 +152,13 @@ def translated(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def transaction(connection: Connection, name: str, begin: str = "BEGIN") -> Iterator[None]:
-    """A transaction; where it fails, the end of the connection's use undoes it.
+def transaction(connection: Connection, name: str, first: str = "") -> Iterator[None]:
+    """A transaction that begins with the statement `first`. After an error, roll it back.
 
-    Raises OutcomeUnknown where the server does not confirm the commit, or does so with a warning:
-    the wait for a standby was cancelled.
+    Raises OutcomeUnknown where the server does not confirm the commit, or confirms it with a
+    warning: then the wait for a standby was cancelled.
     """
-    connection.execute(begin)
+    connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; {first}")
     yield
     connection.warned = False
     try:

@@ -39,8 +39,8 @@ _ADD = f"""
 _REMOVE = f"""
     DELETE FROM authorization_codes
     WHERE ({statements.OWNER}) = (%s, %s, %s) AND code = ANY(%s)"""
-_BEGIN_WRITE = """
-    BEGIN; INSERT INTO barring_marks VALUES ({})
+_TAKE_TURN = """
+    INSERT INTO barring_marks VALUES ({})
     ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot"""
 _SLOTS = 64
 """Rows of barring_marks, and so the most writes that wait for a standby at once."""
@@ -165,8 +165,8 @@ class PostgresStorage(Storage):
         if not self._writers.acquire(timeout=CHECKOUT_SECONDS):
             raise busy
         try:
-            begin = _BEGIN_WRITE.format(zlib.crc32("/".join(owner).encode()) % _SLOTS)
-            with self._connection() as connection, transaction(connection, self._name, begin):
+            take_turn = _TAKE_TURN.format(zlib.crc32("/".join(owner).encode()) % _SLOTS)
+            with self._connection() as connection, transaction(connection, self._name, take_turn):
                 waited = time.monotonic() - asked
                 self.on_lock_wait(waited)
                 # Its statement may wait as long again for a lock on the table
