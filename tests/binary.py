@@ -43,7 +43,7 @@ class Binaries:
         with closing(pysqlite3.connect(self.service.database)) as connection, connection:
             connection.execute("DELETE FROM authorization_codes")
 
-    def running(self, settings: dict[str, object]) -> Service:
+    def with_settings(self, settings: dict[str, object]) -> Service:
         """The one with these settings, which are fields of Settings; started if it is not there."""
         key = frozenset(settings.items())
         if not key:
@@ -70,7 +70,7 @@ class Binaries:
 
 
 class Forwarder:
-    """A WSGI application that asks the binary with the same settings, and it alone."""
+    """A WSGI application that passes each request to the binary with the same settings."""
 
     def __init__(self, app: Flask, binaries: Binaries, settings: dict[str, object]) -> None:
         self.here = app.wsgi_app
@@ -81,7 +81,7 @@ class Forwarder:
         """Send a request as it is, and give the answer as it came."""
         if environ["REMOTE_ADDR"] != "127.0.0.1":
             return self.here(environ, start_response)  # From there no test can ask.
-        with self.binaries.running(self.settings).connect() as connection:
+        with self.binaries.with_settings(self.settings).connect() as connection:
             connection.sendall(_head(environ) + environ["wsgi.input"].read())
             connection.shutdown(socket.SHUT_WR)
             answer = http.client.HTTPResponse(connection, method=environ["REQUEST_METHOD"])
