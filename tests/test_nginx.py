@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.postgres import free_port
 from tests.service import ROOT, Service, codes_path, running
 from tests.test_tls import certificate
 from tests.tools import needs
+from tests.waiting import await_that
 
 pytestmark = pytest.mark.long
 
@@ -38,12 +40,10 @@ class Gateway:
         return httpx.Client(base_url=url, auth=auth, headers=headers, verify=False)
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens at."""
+def answers(port: int) -> bool:
+    """Whether anybody listens at a TCP port."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def configure(folder: Path, port: int, service: Service) -> Path:
@@ -83,12 +83,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         main = configure(folder, port, service)
         process = subprocess.Popen([nginx, "-c", str(main)], stderr=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
+            await_that(lambda: answers(port), 10)
             yield Gateway(folder, port, service)
         finally:
             process.terminate()
