@@ -127,7 +127,7 @@ def test_codes_are_removed_at_one_moment(storage: Storage, postgres: str) -> Non
         other.execute("SELECT FROM authorization_codes FOR UPDATE")
         removal = pool.submit(storage.remove, OWNER, ["02", "01", "02"])
         await_that(lambda: waiting(other) == 1)
-        addition = pool.submit(storage.add, OWNER, [("02", "new")])
+        addition = pool.submit(storage.add, OWNER, [Code("02", "new")])
         await_that(lambda: waiting(other) == 2)
         assert storage.list(OWNER) == [Code("01", "old")]
         other.rollback()

@@ -15,7 +15,7 @@ import pytest
 from barring.domain import AuthorizationCode as Code
 from barring.storage import open_storage, statements
 from barring.storage.base import StorageError, StorageUnavailable
-from barring.storage.sqlite import engine, schema
+from barring.storage.sqlite import schema
 from barring.storage.sqlite.engine import SQLiteStorage, safe_version
 from tests.service import ROOT
 from tests.storage_contract import OWNER, StorageContract
