@@ -7,7 +7,7 @@ from webargs.flaskparser import abort
 
 from barring import logs
 from barring.access import Role, requires
-from barring.domain import AuthorizationCode, Owner
+from barring.domain import Owner
 from barring.http.application import current_request, json_list
 from barring.http.body import JSONBlueprint
 from barring.pauses import in_parts
@@ -73,7 +73,7 @@ def _add_creation(codes: JSONBlueprint, storage: Storage, new_codes: schemas.New
         400 whose `errors` name each item at fault.
         """
         try:
-            storage.add(owner, [AuthorizationCode(*pair) for pair in new.codes])
+            storage.add(owner, new.codes)
         except AlreadyExists as error:
             message = "Nothing was stored: `errors` names the codes that exist already."
             abort(400, message=message, errors={"json": new.faults(error.positions)})

@@ -7,7 +7,7 @@ import orjson
 from marshmallow import ValidationError
 
 from barring.bulk.formats import InputError
-from barring.domain import AuthorizationCode, Owner
+from barring.domain import Owner
 from barring.settings import Settings
 from barring.storage.base import StorageError
 from schemas.codes import NewCode
@@ -82,7 +82,7 @@ def add_code(code: str, description: str, **owner: str) -> None:
     """
     schema = NewCode(Settings.from_environment().code_pattern)
     try:
-        new = AuthorizationCode(*schema.load({"code": _code(code), "description": description}))
+        new = schema.load({"code": _code(code), "description": description})
     except ValidationError as error:
         field, messages = next(iter(error.messages_dict.items()))
         raise InputError(f"{field}: {messages[0]}") from None
