@@ -116,8 +116,8 @@ def write(results: Results, rounds: int, seconds: int, stored: int) -> None:
     packages = ("flask", "gunicorn", "gevent", "falcon", "fastapi", "sqlalchemy", "uvicorn")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     head = (
-        "# Benchmark\n\n`make bench` writes this page. [develop.md](develop.md#performance) explains how "
-        "to read it.\n\n"
+        "# Benchmark\n\n`make bench` writes this page. "
+        "[develop.md](develop.md#performance) explains how to read it.\n\n"
         f"Run on {datetime.date.today()}: {_processors()}, Python {platform.python_version()}, "
         f"{versions}. Rounds: {rounds}. Seconds per run: {seconds}. Codes stored: {stored:,}.\n\n"
         "Every figure is the median of all rounds. `busier worker` is that worker's share of the "
