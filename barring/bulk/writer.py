@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 from .formats import COLUMNS, Rejected
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class Writer:
     """Writes rows as CSV (RFC 4180), as tab-separated values, or as JSON lines."""
@@ -33,5 +35,4 @@ class Writer:
         if self._csv:
             self._csv.writerow([*(record.get(column, "") for column in self._columns), *excess])
         else:
-            line = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-            self._stream.write(line + "\n")
+            self._stream.write(_to_json(record) + "\n")
