@@ -8,8 +8,8 @@ from marshmallow.exceptions import SCHEMA
 
 from barring import domain
 
-from .items import Item, item_list, repeats
-from .rules import CODE_PATTERN, DESCRIPTION, OfType, code_rule
+from .items import Item, ItemList, repeats
+from .rules import CODE_PATTERN, DESCRIPTION, code_rule
 
 
 class AuthorizationCode(Schema):
@@ -41,7 +41,6 @@ class NewCode(Item):
         load_default="", validate=DESCRIPTION, metadata={"example": "test_code_03"}
     )
     build = domain.AuthorizationCode
-    distinct = True
 
     def __init__(self, code_pattern: str = CODE_PATTERN) -> None:
         """`code_pattern` is a regular expression that a code must match from end to end."""
@@ -77,7 +76,7 @@ class NewCodes(Schema):
         class NewCodeList(Schema):
             """Codes to create as one unit: all of them are stored, or none is."""
 
-            authCodes = item_list(self.single)  # noqa: N815
+            authCodes = ItemList(self.single, distinct=True)  # noqa: N815
 
         self.listed = NewCodeList()
 
@@ -103,22 +102,21 @@ class CodeToRemove(Item):
     Loads as the code alone, a string.
     """
 
-    code = fields.String(required=True, validate=OfType(str), metadata={"example": "01"})
+    code = fields.String(required=True, metadata={"example": "01"})
     description = fields.Raw(
         allow_none=True,
-        validate=OfType(object),
         metadata={"description": "Ignored, so that a list that was read can be sent back"},
     )
 
     @staticmethod
-    def build(code: str, *ignored: Any) -> str:
+    def build(code: str, description: Any = None) -> str:
         return code
 
 
 class CodesToRemove(Schema):
     """Codes to remove; those that do not exist are ignored."""
 
-    authCodes = item_list(CodeToRemove)  # noqa: N815
+    authCodes = ItemList(CodeToRemove())  # noqa: N815
 
 
 class EmptyObject(Schema):

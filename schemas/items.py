@@ -3,41 +3,60 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, cast
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from barring.pauses import in_parts
 
-from .rules import OfType, TextRule
+from .rules import TextRule
 
 MOST_FAULTS = 10_000
 """How many invalid items one answer names: a million would keep a worker busy for too long."""
 
 
 class Item(Schema):
-    """An object that clients send in long lists. Each field has one validator: TextRule or OfType.
-
-    marshmallow takes 10 µs for an item. So the validators check many items at once, field by field,
-    and marshmallow gets only the invalid ones, to name their faults.
-    """
+    """An object that clients send in long lists. The validators of its fields are TextRules."""
 
     build: ClassVar[Callable[..., Any]]
     """Makes the loaded object from the values of the fields, in the order of their declaration."""
 
-    distinct: ClassVar[bool] = False
-    """Whether repeated codes are named together with invalid items.
+    @post_load
+    def finish(self, loaded: dict[str, Any], **_: Any) -> Any:
+        """Make the loaded object."""
+        return self.build(**loaded)
 
-    Those of a list without invalid items are named when it is stored, together with existing codes.
+
+class ItemList(fields.List[Any]):
+    """A list of at least one item.
+
+    marshmallow takes 10 µs for an item. So items are first checked field by field, many at once,
+    and marshmallow gets only those parts of the list that hold an invalid one, to name its faults.
     """
 
-    def load(self, data: Any, *, many: bool | None = None, **_: Any) -> Any:
-        """Load one item or a list of items. Raises ValidationError if any is invalid."""
-        if not (self.many if many is None else many):
-            valid = self._load_valid([data])
-            return valid[0] if valid else super().load(data, many=False)
+    def __init__(self, item: Item, *, distinct: bool = False) -> None:
+        """With `distinct`, repeated codes are named together with invalid items.
+
+        Those of a list without invalid items are named when it is stored, together with existing
+        codes.
+        """
+        super().__init__(fields.Nested(item), required=True, validate=validate.Length(min=1))
+        self.item = item
+        self.distinct = distinct
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise self.make_error("invalid")
         loaded: list[Any] = []
         faults: dict[int, Any] = {}
-        for part in in_parts(data):
-            loaded += self._load_part(part, len(loaded), faults)
+        for part in in_parts(value):
+            if valid := self._load_valid(part):
+                loaded += valid
+                continue
+            for item in part:
+                try:
+                    loaded.append(self.item.load(item))
+                except ValidationError as error:
+                    faults[len(loaded)] = error.messages
+                    loaded.append(None)
             if len(faults) >= MOST_FAULTS:
                 break
         if faults and self.distinct:
@@ -46,40 +65,19 @@ class Item(Schema):
             raise ValidationError(dict(sorted(faults.items())[:MOST_FAULTS]))
         return loaded
 
-    def _load_part(self, items: Sequence[Any], start: int, faults: dict[int, Any]) -> list[Any]:
-        """Load items. An invalid one becomes None, and its faults are put under its index."""
-        if valid := self._load_valid(items):
-            return valid
-        if len(items) > 1:  # Halves: a single invalid item must not make all others slow.
-            half = len(items) // 2
-            first = self._load_part(items[:half], start, faults)
-            return first + self._load_part(items[half:], start + half, faults)
-        faults[start] = self.validate(items[0], many=False)
-        return [None]
-
     def _load_valid(self, items: Sequence[Any]) -> list[Any] | None:
         """Load all of these items, or return None if any is invalid."""
-        if {*map(type, items)} != {dict} or not set().union(*items) <= self.fields.keys():
+        if {*map(type, items)} != {dict} or not set().union(*items) <= self.item.fields.keys():
             return None
         columns = []
-        for name, field in self.fields.items():
-            (rule,) = cast("list[TextRule | OfType]", field.validators)
-            column = [item[name] for item in items if name in item]
-            incomplete = len(column) < len(items)
-            if not rule.all_hold(column) or (incomplete and field.required):
+        for name, field in self.item.fields.items():
+            column = [item.get(name, field.load_default) for item in items]
+            if isinstance(field, fields.String) and {*map(type, column)} != {str}:
                 return None
-            if incomplete:
-                column = [item.get(name, field.load_default) for item in items]
+            if not all(rule.all_hold(column) for rule in cast("list[TextRule]", field.validators)):
+                return None
             columns.append(column)
-        return list(map(self.build, *columns))
-
-
-def item_list(item: Item | type[Item]) -> fields.Nested:
-    """A field for a list of at least one item."""
-    at_least_one = validate.Length(min=1)
-    field = fields.Nested(item, many=True, required=True, validate=at_least_one)
-    field.error_messages["type"] = "Not a valid list."
-    return field
+        return list(map(self.item.build, *columns))
 
 
 def repeats(items: Iterable[Any]) -> dict[int, Any]:

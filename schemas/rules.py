@@ -36,32 +36,14 @@ class TextRule(Validator):
         """Whether the value is a text that keeps the rule."""
         return isinstance(value, str) and self._matches(value) is not None
 
-    def all_hold(self, values: Iterable[Any]) -> bool:
-        """Whether every value is a text that keeps the rule."""
-        try:
-            return all(map(self._matches, values))
-        except TypeError:  # One of them is not a text.
-            return False
+    def all_hold(self, texts: Iterable[str]) -> bool:
+        """Whether every text keeps the rule."""
+        return all(map(self._matches, texts))
 
     def __call__(self, value: Any) -> Any:
         """Return the value, or raise ValidationError if it breaks the rule."""
         if not self.holds(value):
             raise ValidationError(self.message)
-        return value
-
-
-class OfType(Validator):
-    """Any value of a type."""
-
-    def __init__(self, kind: type) -> None:
-        self.kind = kind
-
-    def all_hold(self, values: Iterable[Any]) -> bool:
-        """Whether every value is of the type."""
-        return all(isinstance(value, self.kind) for value in values)
-
-    def __call__(self, value: Any) -> Any:
-        """Return the value, whose type the field has checked."""
         return value
 
 
