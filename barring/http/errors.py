@@ -4,7 +4,7 @@ from typing import Any
 
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from barring import logs
 from barring.storage.base import OutcomeUnknown, StorageUnavailable
@@ -32,8 +32,6 @@ class JSONErrors(Api):
         payload = {"code": status, "status": error.name, "message": message}
         if "errors" in data:
             payload["errors"] = data["errors"]
-        if isinstance(error, MethodNotAllowed) and error.valid_methods:
-            error.valid_methods = sorted(error.valid_methods)  # A set has no fixed order.
         headers = dict(error.get_headers())  # Allow and Retry-After, for example.
         del headers["Content-Type"]
         return payload, status, headers | data.get("headers", {})
