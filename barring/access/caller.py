@@ -49,6 +49,10 @@ class Caller(NamedTuple):
         """The caller that sent these values; those outside the role's scope are dropped."""
         return cls(role, {part: sent.get(part) for part in role.scope})
 
+    def missing_part(self) -> str | None:
+        """The first part of the role's scope that was not sent as a text."""
+        return next((part for part, own in self.scope.items() if not isinstance(own, str)), None)
+
     def may_reach(self, owner: Owner) -> bool:
         """Whether the owner is within the scope."""
         return all(own in (None, getattr(owner, part)) for part, own in self.scope.items())

@@ -1,7 +1,6 @@
 """What all modes have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
 from webargs.flaskparser import abort
@@ -28,16 +27,6 @@ class Mode(ABC):
     @abstractmethod
     def caller(self) -> Caller:
         """The caller of the current request. Calls `refuse` for one that it does not trust."""
-
-
-def require_scope(caller: Caller, names: Mapping[str, str], message: str) -> None:
-    """Refuse a caller that did not send every part of its role's scope.
-
-    `names` has the header or claim of each part; that of the missing one is added to `message`.
-    """
-    for part, own in caller.scope.items():
-        if not isinstance(own, str):
-            refuse(403, "scope_missing", f"{message} {names[part]}.")
 
 
 def refuse(status: int, reason: str, message: str, challenge: str | None = None) -> NoReturn:

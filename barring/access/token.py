@@ -5,20 +5,16 @@ from typing import Any, ClassVar, NoReturn
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from barring.http.application import current_request
 from barring.settings import Settings, SettingsError, read_file, split_secrets, variable
 
 from .caller import ROLES, TITLES, Caller
-from .mode import Mode, refuse, require_scope
+from .mode import Mode, refuse
 
 LEEWAY = 30
 """Seconds by which the clocks of the issuer and the service may differ."""
-
-CLAIMS = {"tenant": "tenant", "group": "group", "user": "user"}
-"""The claim that holds each part of a scope."""
 
 _FAULTS: dict[type[jwt.PyJWTError], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
@@ -57,7 +53,8 @@ class Token(Mode):
         if not isinstance(role, str) or role not in ROLES:
             _refuse_token(f"the claim role is none of {TITLES}")
         caller = Caller.of(ROLES[role], claims)
-        require_scope(caller, CLAIMS, "A token of this role needs the claim")
+        if part := caller.missing_part():
+            refuse(403, "scope_missing", f"A token of this role needs the claim {part}.")
         return caller
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -102,12 +99,12 @@ def _keys(algorithm: str, text: str) -> list[Any]:
 
 
 def _public_key(algorithm: str, pem: str) -> Any:
+    kind = jwt.get_algorithm_by_name(algorithm)
     try:
-        key = load_pem_public_key(pem.encode())
-        jwt.get_algorithm_by_name(algorithm).prepare_key(key)
+        key = kind.prepare_key(load_pem_public_key(pem.encode()))
     except (ValueError, TypeError, UnsupportedAlgorithm, jwt.PyJWTError):
         message = f"{_KEY_FILE}: must hold PEM public keys that fit {algorithm}"
         raise SettingsError(message) from None
-    if isinstance(key, RSAPublicKey) and key.key_size < 2048:
+    if kind.check_key_length(key):
         raise SettingsError(f"{_KEY_FILE}: an RSA key needs at least 2,048 bits")
     return key

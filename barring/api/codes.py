@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 from flask import Response, g, jsonify
+from flask.typing import ResponseReturnValue
 from webargs.flaskparser import abort
 
 from barring import logs
@@ -66,7 +67,7 @@ def _add_creation(codes: JSONBlueprint, storage: Storage, new_codes: schemas.New
         description="Everything is stored",
         headers={"Location": examples.LOCATION},
     )
-    def create_authorization_codes(new: schemas.Creation, owner: Owner) -> Response:
+    def create_authorization_codes(new: schemas.Creation, owner: Owner) -> ResponseReturnValue:
         """Create an authorization code for a user, or a list of them
 
         A list is one unit: all of it is stored, or none of it. A code that exists already is a
@@ -78,12 +79,10 @@ def _add_creation(codes: JSONBlueprint, storage: Storage, new_codes: schemas.New
             message = "Nothing was stored: `errors` names the codes that exist already."
             abort(400, message=message, errors={"json": new.faults(error.positions)})
         _audit("create", owner, len(new.codes))
-        answer = jsonify({})
-        answer.status_code = 201
-        if not new.listed:
-            path = quote(current_request().path.rstrip("/"))
-            answer.location = f"{path}/{quote(new.codes[0].code, safe='')}/"
-        return answer
+        if new.listed:
+            return jsonify({}), 201
+        path = quote(current_request().path.rstrip("/"))
+        return jsonify({}), 201, {"Location": f"{path}/{quote(new.codes[0].code, safe='')}/"}
 
 
 def _add_removals(codes: JSONBlueprint, storage: Storage) -> None:

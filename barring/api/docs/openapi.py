@@ -86,11 +86,9 @@ class _Operations(BasePlugin):
         verb, *nouns = more["rule"].endpoint.rpartition(".")[2].split("_")
         for operation in operations.values():
             operation["operationId"] = verb + "".join(map(str.title, nouns))
-            responses = {str(status): answer for status, answer in operation["responses"].items()}
             for status, (needed, _) in _ERRORS.items():
                 if needed in operation:
-                    responses[str(status)] = f"Error{status}"
-            operation["responses"] = dict(sorted(responses.items()))
+                    operation["responses"][status] = f"Error{status}"
             if "security" in operation:
                 operation["security"] = [{name: [] for name in self.mode.security_schemes}]
 
