@@ -17,13 +17,13 @@ from .application import RETRY_AFTER, Request, current_request
 SMALL = 64 * 1024
 """An unread body of at most so many bytes is read after the answer, to keep the connection."""
 
+LARGE = 1024 * 1024
+"""A body of more bytes counts as large. Those of a process share an allowance."""
+
 _JSON = re.compile(
     r'application/json\s*(;.*)?|"\s*application/json\s*(;[^"]*)?"\s*(;.*)?', re.IGNORECASE
 )
 """A Content-Type for JSON, with or without quotation marks around it."""
-
-LARGE = 1024 * 1024
-"""A body of more bytes counts as large. Those of a process share an allowance."""
 
 
 class Allowance:

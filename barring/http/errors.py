@@ -1,7 +1,5 @@
 """Errors as JSON: code, status, message and, for an invalid body, errors."""
 
-from typing import Any
-
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
@@ -26,15 +24,11 @@ class JSONErrors(Api):
     DEFAULT_ERROR_RESPONSE_NAME = None  # Each operation lists its own errors.
 
     def handle_http_exception(self, error: HTTPException) -> ResponseReturnValue:
-        data: dict[str, Any] = getattr(error, "data", {})
-        status = error.code or 500
-        message = data.get("message") or _MESSAGES.get(status, error.description)
-        payload = {"code": status, "status": error.name, "message": message}
-        if "errors" in data:
-            payload["errors"] = data["errors"]
-        headers = dict(error.get_headers())  # Allow and Retry-After, for example.
-        del headers["Content-Type"]
-        return payload, status, headers | data.get("headers", {})
+        payload, status, headers = super().handle_http_exception(error)
+        payload.setdefault("message", _MESSAGES.get(status, error.description))
+        own_headers = dict(error.get_headers())  # Allow and Retry-After, for example.
+        del own_headers["Content-Type"]
+        return payload, status, own_headers | headers
 
     def handle_unavailable_storage(self, error: StorageUnavailable) -> ResponseReturnValue:
         """Answer 503. The reason goes into the log alone, because it may name files."""

@@ -1,4 +1,4 @@
-"""What every request passes, whatever its route: a strict path, and a line in the log."""
+"""Path checks and logging for every request."""
 
 import time
 
@@ -11,7 +11,7 @@ from werkzeug.routing import BaseConverter
 from barring import logs
 from schemas.rules import OWNER_ID
 
-from .application import Request, current_request
+from .application import current_request
 from .body import leave_body
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"))
@@ -28,15 +28,15 @@ class OwnerPart(BaseConverter):
 
 
 def init_app(app: Flask) -> None:
-    """Put the edge before every route of `app`; call it before the routes are added."""
+    """Check the paths of `app` and log its requests; call this before routes are added."""
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = OwnerPart
-    app.before_request(_refuse_ambiguous_path)
+    app.before_request(_check_path)
     app.after_request(_end)
 
 
-def _refuse_ambiguous_path() -> None:
+def _check_path() -> None:
     request = current_request()
     raw = request.environ.get("RAW_URI", "")
     if "#" in raw:
@@ -51,12 +51,8 @@ def _refuse_ambiguous_path() -> None:
     if "//" in path:
         # werkzeug would pass over one more slash at the end.
         abort(404)
-    _refuse_method_without_slash(request, path)
-
-
-def _refuse_method_without_slash(request: Request, path: str) -> None:
-    """405 also for a path without its slash, where werkzeug forgets the methods of the rule."""
     if isinstance(request.routing_exception, NotFound) and not path.endswith("/"):
+        # For a path without its slash werkzeug forgets the methods of the rule.
         adapter = request_ctx.url_adapter
         if adapter and (allowed := adapter.allowed_methods(f"{path}/")):
             raise MethodNotAllowed(valid_methods=list(allowed))

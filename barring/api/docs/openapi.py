@@ -96,7 +96,6 @@ class _Operations(BasePlugin):
 def create_api(app: Flask, mode: Mode) -> JSONErrors:
     """Create the API, to register blueprints with. Its document is served at /openapi.json."""
     app.config["OPENAPI_URL_PREFIX"] = "/"
-    marshmallow: Any = _Marshmallow()
     api = JSONErrors(
         app,
         spec_kwargs={
@@ -104,12 +103,12 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
             "version": __version__,
             "openapi_version": "3.1.0",
             "info": {"description": _DESCRIPTION},
-            "marshmallow_plugin": marshmallow,
+            "marshmallow_plugin": _Marshmallow(),
             "extra_plugins": [_Operations(mode)],
         },
     )
     app.register_error_handler(StorageUnavailable, api.handle_unavailable_storage)
-    owner_id = marshmallow.converter.field2property(String(validate=OWNER_ID))
+    owner_id = api.ma_plugin.converter.field2property(String(validate=OWNER_ID))
     api.register_converter(OwnerPart, lambda _: owner_id)
     api.register_converter(UnicodeConverter, lambda _: {"type": "string", "pattern": "^[^/]+$"})
     return api
