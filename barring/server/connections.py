@@ -4,13 +4,12 @@ import contextlib
 import errno
 import os
 import socket
-import ssl
 import time
 from typing import Any
 
 import gevent
 from gevent.server import StreamServer
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import NoMoreData, ParseException
 
 from barring import logs
 from barring.pauses import give_way
@@ -66,66 +65,56 @@ class Connection:
 
     def __init__(self, sock: Any) -> None:
         self._sock = sock
-        self._tls = isinstance(sock, ssl.SSLSocket)
         self._loop = gevent.get_hub().loop
         self._idle_since = time.monotonic()
         self._request: Any = None
         self._head_until = 0.0
         self._answer_head = b""
-        self._answer_begun = self._lingers = self._drains = False
+        self._answer_begun = self._lingers = False
+
+    def __getattr__(self, name: str) -> Any:
+        """What gunicorn asks of a socket, other than to read and to write."""
+        return getattr(self._sock, name)
 
     def recv(self, size: int) -> bytes:
-        """Read what the client sends next; nothing if it has closed or was idle for too long.
+        """Read what the client sends next; nothing if it has closed.
 
-        Raises SlowHead, or TimeoutError for too long a pause in a body.
+        Raises NoMoreData if it was idle for too long, SlowHead, or TimeoutError for too long a
+        pause in a body.
         """
-        round_of_loop = self._loop.now()
+        limit: tuple[float, type[Exception]] = IDLE, NoMoreData
         if self._request:
-            data = self._receive(size, PAUSE)
+            limit = PAUSE, TimeoutError
         elif self._head_until:
-            data = self._rest_of_head(size)
-        else:
-            try:
-                data = self._receive(size, IDLE)
-            except TimeoutError:
-                return b""
+            limit = self._head_until - time.monotonic(), SlowHead
+        # The time limit of an SSL socket itself starts anew with every piece of a record.
+        # tests/test_connections.py: test_handshake_that_trickles_is_given_up.
+        with gevent.Timeout(*limit):
+            round_of_loop = self._loop.now()
+            data: bytes = self._sock.recv(size)
+        if not self._request and not self._head_until:
             self._head_until = time.monotonic() + HEAD
         if self._loop.now() == round_of_loop:
             give_way()  # This greenlet did not wait, so let those run that did.
         return data
 
-    def _rest_of_head(self, size: int) -> bytes:
-        try:
-            return self._receive(size, max(0.001, self._head_until - time.monotonic()))
-        except TimeoutError:
-            raise SlowHead from None
-
-    def _receive(self, size: int, seconds: float) -> bytes:
-        if self._tls:
-            # The time limit of an SSL socket starts anew with every piece of a record.
-            # tests/test_connections.py: test_handshake_that_trickles_is_given_up.
-            with gevent.Timeout(seconds, TimeoutError):
-                return bytes(self._sock.recv(size))
-        self._sock.settimeout(seconds)
-        data: bytes = self._sock.recv(size)
-        return data
-
-    def sendall(self, data: bytes) -> None:
-        """Send a part of an answer. Its head is sent together with what follows, in one packet.
+    def send(self, data: bytes | memoryview) -> int:
+        """Send as much as there is room for, and return how much.
 
         A client that reads nothing for too long is treated as disconnected.
         """
+        with gevent.Timeout(PAUSE, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))):
+            return int(self._sock.send(data))
+
+    def sendall(self, data: bytes) -> None:
+        """Send a part of an answer. Its head is sent together with what follows, in one packet."""
         if self._request and not self._answer_begun:
             self._answer_begun, self._answer_head = True, data
             return
-        rest: bytes | memoryview = self._answer_head + data
+        rest = memoryview(self._answer_head + data)
         self._answer_head = b""
-        self._sock.settimeout(PAUSE)
-        try:
-            while (sent := self._sock.send(rest)) < len(rest):
-                rest = memoryview(rest)[sent:]
-        except TimeoutError as error:
-            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
+        while rest:
+            rest = rest[self.send(rest) :]
 
     def begin_request(self, request: Any) -> None:
         """Read the body of this request and send its answer from now on."""
@@ -134,16 +123,14 @@ class Connection:
         self._request, self._answer_begun = request, False
 
     def end_request(self) -> None:
-        """Finish the answer. What is read from now on is the next request."""
-        if self._answer_head:
-            self.sendall(b"")
-        if self._lingers:
-            self.linger()
-        elif self._drains:
-            with contextlib.suppress(OSError, ParseException):  # gunicorn notices, and closes.
-                while self._request.body.read(65536):
+        """Finish the answer, and read what is left of the body. The next request may come."""
+        with contextlib.suppress(OSError, ParseException):  # gunicorn notices, and closes.
+            if self._answer_begun:  # Otherwise `refuse` answers, and its client may wait for that.
+                self.sendall(b"")
+                while not self._lingers and self._request.body.read(65536):
                     pass
-        self._drains = False
+            if self._lingers:
+                self.linger()
         self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
 
     def close_after_answer(self) -> None:
@@ -151,43 +138,18 @@ class Connection:
         self._request.force_close()
         self._lingers = True
 
-    def read_on_after_answer(self) -> None:
-        """Read the rest of the current body after the answer, so that the connection stays open."""
-        self._drains = True
-
     def linger(self) -> None:
         """Stop sending, and read on for some time: a reset could destroy the answer."""
         self._request, self._head_until = None, 0.0  # A worker that stops need not wait for this.
-        until = time.monotonic() + LINGER
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), gevent.Timeout(LINGER, False):
             self._sock.shutdown(socket.SHUT_WR)
-            while (left := until - time.monotonic()) > 0 and self._receive(65536, left):
+            while self._sock.recv(65536):
                 give_way()  # As long as there is something to read, no other greenlet would run.
 
     def close_if_idle(self) -> None:
         """Close the connection if it is idle. A request that has already arrived is still read."""
         idle = not self._request and not self._head_until
         if idle and time.monotonic() > self._idle_since + IDLE_AT_STOP:
-            with (
-                contextlib.suppress(OSError),  # The client may have closed it.
-                # The socket's own method would end TLS as well.
-                socket.socket(fileno=os.dup(self._sock.fileno())) as twin,
-            ):
+            # The client may have closed it. The socket's own method would end TLS as well.
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.fileno())) as twin:
                 twin.shutdown(socket.SHUT_RD)
-
-    def send(self, data: bytes) -> None:
-        """Send `100 Continue`, which is not part of an answer."""
-        self._sock.settimeout(PAUSE)
-        self._sock.sendall(data)
-
-    def setblocking(self, flag: bool) -> None:
-        """Do nothing: each call has a time limit of its own."""
-
-    def shutdown(self, how: int) -> None:
-        """Shut down one or both directions, and discard an answer that was begun."""
-        self._answer_head = b""
-        self._sock.shutdown(how)
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()
