@@ -8,11 +8,11 @@ from gunicorn.glogging import Logger
 from barring import logs
 from barring.settings import Settings
 
+from . import hooks
 from .connections import IDLE
 from .open_files import allowed_connections
-from .startup import before_listening
 from .tls import check_certificate, sends_secrets_unencrypted
-from .worker import Worker, before_fork
+from .worker import Worker
 
 
 class Log(Logger):
@@ -24,10 +24,6 @@ class Log(Logger):
         self.error_log.handlers = []
         self.error_log.propagate = True
         logging.basicConfig(handlers=[logs.Handler()])
-
-
-def log_no_path(worker: Worker, request: Any) -> None:
-    """Replaces gunicorn's hook that logs every path, and so the codes in it, at level DEBUG."""
 
 
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
@@ -48,9 +44,10 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "worker_class": f"{Worker.__module__}.{Worker.__name__}",
         # Load the application before the fork: a new worker starts at once, and memory is shared.
         "preload_app": True,
-        "on_starting": before_listening,
-        "pre_fork": before_fork,
-        "pre_request": log_no_path,
+        "on_starting": hooks.before_listening,
+        "pre_fork": hooks.before_fork,
+        "post_worker_init": hooks.before_serving,
+        "pre_request": hooks.log_no_path,
         "keepalive": IDLE,
         "worker_connections": allowed_connections(),
         "certfile": settings.tls_cert_file or None,

@@ -1,53 +1,17 @@
 """The worker process: gunicorn's gevent worker, with this service's connections and refusals."""
 
-import contextlib
-import gc
 import os
-import signal
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from gevent import get_hub
-from gevent.threadpool import ThreadPoolExecutor
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
-from barring import logs
-from barring.storage.base import Storage, StorageUnavailable
-
 from .connections import Connection, Listener
+from .hooks import unblock_stop_signals
 from .refusals import refuse
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
-
-def before_fork(server: Any, worker: "Worker") -> None:
-    """gunicorn's hook `pre_fork`."""
-    # A worker that is told to stop before it handles signals stops once it does.
-    # tests/test_server.py: test_worker_told_to_stop_while_it_starts_ends_in_peace.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    gc.freeze()  # The collector would write to, and so copy, the memory shared with the master.
-
-
-def _unblock_stop_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-
-
-os.register_at_fork(after_in_parent=_unblock_stop_signals)
-
-
-class _Remembered:
-    """gunicorn's settings, each looked up once: it asks for twenty at every request."""
-
-    def __init__(self, settings: Any) -> None:
-        self._settings = settings
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._settings, name)
-        setattr(self, name, value)
-        return value
 
 
 class Worker(GeventWorker):
@@ -56,15 +20,12 @@ class Worker(GeventWorker):
     def init_signals(self) -> None:
         """Handle signals, first those that arrived since the fork."""
         super().init_signals()
-        _unblock_stop_signals()
+        unblock_stop_signals()
 
     def run(self) -> None:
         """Serve until this worker is told to stop and the last request is answered."""
-        get_hub().print_exception = _log_exception
-        _open_database(self.wsgi.extensions["barring.storage"])
         self.connections: set[Connection] = set()
         self.tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
-        self.cfg: Any = _Remembered(self.cfg)
         super().run()
 
     def server_class(self, listener: Any, spawn: Any, **_: Any) -> Listener:
@@ -98,7 +59,7 @@ class Worker(GeventWorker):
 
     def timeout_ctx(self) -> AbstractContextManager[None]:
         """No time limit for what gunicorn reads: the connection has its own."""
-        return contextlib.nullcontext()
+        return nullcontext()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
         """Answer a request."""
@@ -112,15 +73,3 @@ class Worker(GeventWorker):
         """Answer what is not HTTP, and close the connection."""
         refuse(client, exc)
         client.linger()
-
-
-def _open_database(storage: Storage) -> None:
-    """Open the database now, so that other programs see that it is in use."""
-    storage.threads = ThreadPoolExecutor
-    with contextlib.suppress(StorageUnavailable):
-        storage.check_ready()
-
-
-def _log_exception(context: object, kind: object, error: BaseException, trace: object) -> None:
-    """Replaces gevent's traceback on standard error, which can block and can quote values."""
-    logs.emit("unexpected_error", error=logs.describe(error))
