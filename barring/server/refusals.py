@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -12,20 +13,14 @@ from barring.http.application import HEADERS
 
 from .connections import SlowHead
 
-_Refusal = tuple[int, str, str]
-
-_BAD_REQUEST = (400, "Bad Request", "This is not a valid HTTP request.")
-_SERVER_ERROR = (500, "Internal Server Error", "The server could not handle the request.")
-_REFUSALS: dict[type[BaseException], _Refusal] = {
-    SlowHead: (408, "Request Timeout", "The head of the request took too long."),
-    errors.LimitRequestLine: (414, "URI Too Long", "The request line is too long."),
-    errors.LimitRequestHeaders: (
-        431,
-        "Request Header Fields Too Large",
-        "The headers are too long, or too many.",
-    ),
-    errors.ExpectationFailed: (417, "Expectation Failed", "Expect only 100-continue."),
-    errors.UnsupportedTransferCoding: (501, "Not Implemented", "Send the body plain or chunked."),
+_BAD_REQUEST = (400, "This is not a valid HTTP request.")
+_SERVER_ERROR = (500, "The server could not handle the request.")
+_REFUSALS: dict[type[BaseException], tuple[int, str]] = {
+    SlowHead: (408, "The head of the request took too long."),
+    errors.LimitRequestLine: (414, "The request line is too long."),
+    errors.LimitRequestHeaders: (431, "The headers are too long, or too many."),
+    errors.ExpectationFailed: (417, "Expect only 100-continue."),
+    errors.UnsupportedTransferCoding: (501, "Send the body plain or chunked."),
 }
 
 
@@ -36,7 +31,8 @@ def refuse(client: Any, error: BaseException) -> None:
     """
     malformed = isinstance(error, errors.ParseException | ssl.SSLError)
     default = _BAD_REQUEST if malformed else _SERVER_ERROR
-    status, reason, message = _REFUSALS.get(type(error), default)
+    status, message = _REFUSALS.get(type(error), default)
+    reason = HTTPStatus(status).phrase
     logs.emit("refused", status=status, error=logs.describe(error)[:1])
     body = orjson.dumps({"code": status, "status": reason, "message": message})
     head = [
