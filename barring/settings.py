@@ -115,15 +115,11 @@ class Settings:
 
     def shown(self) -> dict[str, Any]:
         """Every variable with its value, secrets and passwords masked."""
-        shown = {}
+        shown = dataclasses.asdict(self) | {"database_url": without_password(self.database_url)}
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value and field.metadata["secret"]:
-                value = "(set)"
-            shown[variable(field.name)] = (
-                without_password(value) if isinstance(value, str) else value
-            )
-        return shown
+            if field.metadata["secret"] and shown[field.name]:
+                shown[field.name] = "(set)"
+        return {variable(name): value for name, value in shown.items()}
 
     def gateway_secrets(self) -> list[bytes]:
         """The secrets of BARRING_GATEWAY_SECRET and BARRING_GATEWAY_SECRET_FILE, at most two.
