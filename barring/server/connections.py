@@ -11,7 +11,6 @@ import gevent
 from gevent.server import StreamServer
 from gunicorn.http.errors import NoMoreData, ParseException
 
-from barring import logs
 from barring.pauses import give_way
 
 IDLE = 15
@@ -51,13 +50,10 @@ class Listener(StreamServer):
 
         tests/faults/test_restarts.py: test_sigterm_answers_every_request_in_flight.
         """
-        try:
+        with contextlib.suppress(OSError):
             while self.started and not self.full() and (accepted := self.do_read()):
                 self.do_handle(*accepted)
-        except OSError:
-            logs.emit("warning", message="not every waiting connection could be accepted")
-        finally:
-            super().close()
+        super().close()
 
 
 class Connection:

@@ -17,12 +17,11 @@ def allowed_connections() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = max(soft, min(needed, hard))
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    if limit >= needed:
-        return CONNECTIONS
-    connections = max(1, limit - OTHER_FILES)
-    logs.emit(
-        "warning",
-        message=f"a process may open only {limit} files, so a worker accepts {connections} "
-        f"connections at once; raise the limit (ulimit -n, LimitNOFILE=) to {needed}",
-    )
+    connections = max(1, min(CONNECTIONS, limit - OTHER_FILES))
+    if connections < CONNECTIONS:
+        logs.emit(
+            "warning",
+            message=f"a process may open only {limit} files, so a worker accepts {connections} "
+            f"connections at once; raise the limit (ulimit -n, LimitNOFILE=) to {needed}",
+        )
     return connections
