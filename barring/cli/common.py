@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -97,18 +97,10 @@ def opened_storage(*, create: bool = False) -> Iterator[Storage]:
         storage.close()
 
 
-@contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal; call it with how many parts are done, and of how many."""
-    with click.progressbar(
-        length=0, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-
-        def update(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        yield update
+def progress(label: str, **options: Any) -> Any:
+    """A progress bar of click's, with its options, that shows on a terminal only."""
+    hidden = not sys.stderr.isatty()
+    return click.progressbar(label=label, file=sys.stderr, hidden=hidden, **options)
 
 
 def audit(operation: str, count: int, owner: Owner | None = None) -> None:

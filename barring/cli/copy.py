@@ -45,13 +45,13 @@ def copy_codes(source: str, target: str) -> None:
     count, read, stored = 0, blake2b(digest_size=16), blake2b(digest_size=16)
     with closing(origin), closing(goal):
         goal.prepare()
-        empty, total = not goal.count(), origin.count()
-        with goal.staging() as staging, progress("Copying") as update:
+        empty = not goal.count()
+        with goal.staging() as staging, progress("Copying", length=origin.count()) as bar:
             for batch in _batches(origin, read):
                 if empty:
                     staging.put(StagedRow(n, *row) for n, row in enumerate(batch, count))
                 count += len(batch)
-                update(count, max(total, count))
+                bar.update(len(batch))
             if empty:
                 staging.add("fail", lambda row: None, keep_going=False)
         for _ in _batches(goal, stored):

@@ -24,7 +24,12 @@ def backup(file: Path) -> None:
     Example:
       barring backup /var/backups/barring-monday.sqlite3
     """
-    with opened_storage() as storage, progress("Copying") as update:
+    with opened_storage() as storage, progress("Copying", length=0) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
         storage.backup(file, update)
     click.echo(f"{file}: holds the codes as they were when the backup began")
 

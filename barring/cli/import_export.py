@@ -85,14 +85,14 @@ def _stage(file: BinaryIO, reader: Reader, staging: Staging, rejections: _Reject
     """Stage the valid rows of a file, of rows with the same code the first only."""
     size = os.fstat(file.fileno()).st_size if file.seekable() else 0
     rows = iter(reader)
-    with progress("Reading") as update:
+    with progress("Reading", length=size) as bar:
         while batch := list(itertools.islice(rows, BATCH)):
             staging.put(row for row in batch if isinstance(row, StagedRow))
             for row in batch:
                 if isinstance(row, Rejected):
                     rejections.add(row)
             if size:
-                update(file.tell(), size)
+                bar.update(file.tell() - bar.pos)
     for repeated in staging.take_repeated():
         rejections.add_staged(repeated, "code: Repeats the code of an earlier line.")
 
@@ -150,9 +150,8 @@ def import_file(
     with opened_storage(create=not delete) as storage, ExitStack() as stack:
         rejections = _Rejections()
         if errors:
-            rejections.writer = stack.enter_context(
-                _writer(storage, errors, reader.kind, REJECTION_COLUMNS)
-            )
+            writer = _writer(storage, errors, reader.kind, REJECTION_COLUMNS)
+            rejections.writer = stack.enter_context(writer)
         staging = stack.enter_context(storage.staging())
         _stage(file, reader, staging, rejections)
         # If rows were rejected, still find those whose codes exist already.
@@ -181,13 +180,8 @@ def export_file(file: Path, kind: str | None) -> None:
     kind = kind or _KINDS.get(file.suffix.lower())
     if kind is None:
         raise InputError(f"{file}: its ending is none of{' '.join(_KINDS)}; add --format")
-    with (
-        opened_storage() as storage,
-        _writer(storage, file, kind) as writer,
-        progress("Writing") as update,
-    ):
-        total = storage.count()
-        for number, row in enumerate(storage.export(), 1):
-            writer.write(row)
-            if not number % BATCH:
-                update(number, max(total, number))
+    with opened_storage() as storage, _writer(storage, file, kind) as writer:
+        rows, total = storage.export(), storage.count()
+        with progress("Writing", iterable=rows, length=total, update_min_steps=BATCH) as bar:
+            for row in bar:
+                writer.write(row)
