@@ -29,25 +29,20 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def before_listening(server: Any) -> None:
-    """gunicorn's hook `on_starting`."""
+    """gunicorn's hook `on_starting`.
+
+    Exits with one line if the server cannot listen at its address. gunicorn would write a dozen.
+    """
     logs.never_wait()
     if server.master_pid or systemd.listen_fds(unset_environment=False):
         return  # The listening socket is inherited.
-    for address in server.cfg.address:
-        check_address(address, server.cfg.bind[0])
-
-
-def check_address(address: tuple[str, int] | str, bind: str) -> None:
-    """Exit with one line if the server cannot listen at an address. gunicorn would write a dozen.
-
-    `bind` is the address as the operator wrote it.
-    """
     deadline = time.monotonic() + RETRY_SECONDS
     while True:
         try:
-            return _try_to_bind(address)
+            return _try_to_bind(server.cfg.address[0])
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                bind = server.cfg.bind[0]
                 sys.exit(f"barring: BARRING_BIND: {bind}: {error.strerror}; set another")
         time.sleep(0.2)
 
