@@ -150,7 +150,7 @@ class SQLiteStorage(Storage):
     @contextmanager
     def staging(self) -> Iterator[Staging]:
         with self._translated, self._connections.dedicated() as database:
-            yield SQLiteStaging(database, self._connections, self._writer)
+            yield SQLiteStaging(database, self._writer)
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -186,7 +186,7 @@ class SQLiteStorage(Storage):
     @cached_property
     def _writer(self) -> Writer:
         lock = ProcessLock(self.path.with_name(f"{self.path.name}-lock"))
-        return Writer(lock, file.BUSY_TIMEOUT, self.threads(1), self._connections.transaction)
+        return Writer(lock, self._connections, self.threads(1))
 
 
 @contextmanager

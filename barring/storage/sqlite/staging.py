@@ -1,8 +1,8 @@
 """Staged rows in an SQLite file without a name, attached beside the codes."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from barring.storage.base import StagedRow, Staging
 from barring.storage.statements import COLUMNS, KEY
 
 from . import schema
-from .connections import Connections
 from .writer import Writer
 
 # A file, since temporary tables and sorting take memory in SQLite as it is packaged for Python
@@ -32,10 +31,9 @@ class SQLiteStaging(Staging):
     It takes little memory however many rows there are; the disk of the codes needs room for them.
     """
 
-    def __init__(self, database: Database, connections: Connections, writer: Writer) -> None:
+    def __init__(self, database: Database, writer: Writer) -> None:
         """`database` is a dedicated connection."""
         self._database = database
-        self._connections = connections
         self._writer = writer
         folder = Path(database.execute("PRAGMA database_list").fetchone()[2]).parent
         with tempfile.NamedTemporaryFile(dir=folder) as file:
@@ -46,13 +44,8 @@ class SQLiteStaging(Staging):
         with self._database.atomic():
             self._database.conn.executemany(_PUT, rows)
 
-    @contextmanager
-    def _transaction(self, commit: bool) -> Iterator[None]:
-        with (
-            self._writer.exclusive() as patience,
-            self._connections.transaction(patience, self._database, commit=commit),
-        ):
-            yield
+    def _transaction(self, commit: bool) -> AbstractContextManager[None]:
+        return self._writer.exclusive(self._database, commit=commit)
 
     def _execute(self, statement: str) -> Any:
         return self._database.execute(statement)

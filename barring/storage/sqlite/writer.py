@@ -9,13 +9,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlite_utils import Database
 
 from barring.storage.base import AlreadyExists, StorageUnavailable
 
+from .connections import Connections
+from .file import BUSY_TIMEOUT
 from .lock import ProcessLock
 
 Operation = Callable[[Database], Any]
@@ -36,21 +38,13 @@ class _Job:
 class Writer:
     """Writes in the one thread of an executor. Its methods may be called in any other thread."""
 
-    def __init__(
-        self,
-        lock: ProcessLock,
-        seconds: float,
-        thread: Executor,
-        transaction: Callable[[float], AbstractContextManager[Database]],
-    ) -> None:
-        """`seconds` is how long a write may wait before it is begun.
+    _seconds = BUSY_TIMEOUT
+    """How long a write may wait before it is begun."""
 
-        `transaction` takes the seconds that it may wait for another program's lock.
-        """
+    def __init__(self, lock: ProcessLock, connections: Connections, thread: Executor) -> None:
         self._lock = lock
-        self._seconds = seconds
+        self._connections = connections
         self._thread = thread
-        self._transaction = transaction
         self._waiting: deque[_Job] = deque()
         self._submitting = threading.Lock()
         self._submitted = False  # Whether a submitted task has yet to take the waiting writes.
@@ -89,19 +83,17 @@ class Writer:
         return job.result
 
     @contextmanager
-    def exclusive(self) -> Iterator[float]:
-        """Hold the lock, so that no other process writes. Yields the seconds left to wait."""
+    def exclusive(self, database: Database, *, commit: bool) -> Iterator[None]:
+        """A transaction on another connection, while no other process writes."""
         asked = time.monotonic()
         task = self._thread.submit(self._lock.acquire)
         try:
             self._await(task)
-        except StorageUnavailable:
-            task.add_done_callback(lambda _: self._lock.release())
-            raise
-        try:
-            yield self._seconds_left(asked)
+            with self._connections.transaction(self._seconds_left(asked), database, commit=commit):
+                yield
         finally:
-            self._lock.release()
+            # The lock may be granted only after the wait for it was given up.
+            task.add_done_callback(lambda _: self._lock.release())
 
     def _await(self, task: "Future[None]") -> None:
         try:
@@ -133,7 +125,7 @@ class Writer:
 
     def _write_together(self, jobs: list[_Job]) -> None:
         begun = time.monotonic()
-        with self._transaction(self._seconds_left(jobs[0].asked)) as database:
+        with self._connections.transaction(self._seconds_left(jobs[0].asked)) as database:
             for job in jobs:
                 job.begun = begun
                 try:
