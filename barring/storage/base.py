@@ -140,6 +140,7 @@ class Storage(ABC):
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
     """Called for each write with the seconds it waited for the lock."""
 
+    _GET = statements.GET
     _last_write_check = float("-inf")
 
     @abstractmethod
@@ -158,9 +159,13 @@ class Storage(ABC):
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         """The owner's codes, ascending by code point; empty for an owner without any."""
 
-    @abstractmethod
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
         """One of the owner's codes, or None. `code` may be any string."""
+        if "\0" in code:
+            return None  # No stored text has it, and PostgreSQL would refuse the statement.
+        with self._connection() as connection:
+            row = connection.execute(self._GET, (*owner, code)).fetchone()
+        return row and AuthorizationCode(*row)
 
     @abstractmethod
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
@@ -175,16 +180,13 @@ class Storage(ABC):
 
         Raises StorageUnavailable where either fails.
         """
-        self._check_read()
+        with self._connection() as connection:
+            connection.execute(statements.ANY_ROW).fetchone()
         # Only a write meets a full disk or a read-only database. Health is public, so that its
         # callers must not cause more writes than this.
         if time.monotonic() > self._last_write_check + READY_FOR:
             self._check_write()
             self._last_write_check = time.monotonic()
-
-    @abstractmethod
-    def _check_read(self) -> None:
-        """Read one row."""
 
     @abstractmethod
     def _check_write(self) -> None:
@@ -194,9 +196,10 @@ class Storage(ABC):
     def vacuum(self) -> None:
         """Rewrite the database so that its files hold nothing of what was deleted."""
 
-    @abstractmethod
     def count(self) -> int:
         """How many codes there are."""
+        with self._dedicated() as connection:
+            return int(connection.execute(statements.COUNT).fetchone()[0])
 
     @abstractmethod
     def export(self) -> Generator[Row, None, None]:
@@ -231,6 +234,14 @@ class Storage(ABC):
 
         Raises StorageError, with what is wrong, where it is damaged.
         """
+
+    @abstractmethod
+    def _connection(self) -> AbstractContextManager[Any]:
+        """A connection of the driver's for one short read."""
+
+    @abstractmethod
+    def _dedicated(self) -> AbstractContextManager[Any]:
+        """A connection of the driver's for one long task."""
 
     @abstractmethod
     def close(self) -> None:

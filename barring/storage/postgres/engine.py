@@ -29,7 +29,6 @@ from .staging import PostgresStaging
 Result = TypeVar("Result")
 
 _LIST = statements.LIST.replace("?", "%s")
-_GET = statements.GET.replace("?", "%s")
 _FIELDS = AuthorizationCode._fields
 _ARRAYS = ", ".join("%s::text[]" for _ in _FIELDS)
 _ADD = f"""
@@ -51,6 +50,8 @@ _NOBODY = Owner("", "", "")
 class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
 
+    _GET = statements.GET.replace("?", "%s")
+
     def __init__(self, url: str) -> None:
         self._name, self._conninfo = connections.parameters(url)
         # A quarter of the connections is for reads alone, whatever writes have to wait for.
@@ -68,13 +69,6 @@ class PostgresStorage(Storage):
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._connection() as connection:
             return read_codes(connection.execute(_LIST, owner))
-
-    def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
-        if "\0" in code:
-            return None  # No text of PostgreSQL's holds it.
-        with self._connection() as connection:
-            row = connection.execute(_GET, (*owner, code)).fetchone()
-        return AuthorizationCode(*row) if row else None
 
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
         columns = [[code[place] for code in codes] for place in range(len(_FIELDS))]
@@ -98,10 +92,6 @@ class PostgresStorage(Storage):
 
         return self._write(owner, delete)
 
-    def _check_read(self) -> None:
-        with self._connection() as connection:
-            connection.execute(statements.ANY_ROW).fetchone()
-
     def _check_write(self) -> None:
         self.remove(_NOBODY, [""])
 
@@ -110,11 +100,6 @@ class PostgresStorage(Storage):
             connection.execute("VACUUM FULL authorization_codes")
             if connection.warned:  # It passes over what is another role's.
                 raise StorageError(f"{self}: VACUUM is for the owner of authorization_codes")
-
-    def count(self) -> int:
-        with self._dedicated() as connection:
-            (count,) = connection.execute(statements.COUNT).fetchone() or (0,)
-        return int(count)
 
     def export(self) -> Generator[Row, None, None]:
         with (
@@ -187,6 +172,5 @@ class PostgresStorage(Storage):
 
     @contextmanager
     def _dedicated(self) -> Iterator[Connection]:
-        """A connection for one long task, outside of the pool."""
         with translated(self._name), connections.connect(self._conninfo) as connection:
             yield connection

@@ -68,7 +68,7 @@ class Connections:
     def dedicated(self) -> Iterator[Database]:
         """A connection for one long task."""
         try:
-            with closing(self._connect()) as database:
+            with self.translated, closing(self._connect()) as database:
                 yield database
         finally:
             self._forget_files()

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Collection, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from barring.storage.base import (
     StorageUnavailable,
     read_codes,
 )
-from barring.storage.statements import ANY_ROW, COLUMNS, COUNT, COUNTS, EXPORT, GET, LIST, OWNER
+from barring.storage.statements import COLUMNS, COUNTS, EXPORT, LIST, OWNER
 
 from . import backup, file, schema
 from .connections import Connections
@@ -61,7 +61,6 @@ class SQLiteStorage(Storage):
         # Absolute, so that a later change of directory cannot mean another file.
         self.path = Path(path).absolute()
         self._connections = Connections(self.path)
-        self._translated = self._connections.translated
         self._long_lists = threading.BoundedSemaphore(LONG_LISTS)
         # Reads share a connection: one that began during another would see the other's snapshot.
         self._reading = threading.Lock()
@@ -75,7 +74,7 @@ class SQLiteStorage(Storage):
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
         with _os_errors(self.path):
-            with self._translated:
+            with self._connections.translated:
                 if not os.path.lexists(self.path):
                     file.create(self.path)
                 if not os.access(self.path, os.W_OK):
@@ -85,24 +84,19 @@ class SQLiteStorage(Storage):
                 mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
                 with closing(file.connect(self.path, mode)) as database:
                     file.check_content(database, self.path, whole=False)
-                with self._connections.dedicated() as database:
+                with self._dedicated() as database:
                     schema.migrate(database)
             if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
                 self.path.chmod(0o600)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
-        with self._translated, self._reading:
-            rows = self._connections.get("read").conn.execute(LIST, owner).fetchmany(PART + 1)
+        with self._connection() as connection:
+            rows = connection.execute(LIST, owner).fetchmany(PART + 1)
         if len(rows) <= PART:
             return [AuthorizationCode(*row) for row in rows]
         # Read with pauses, but from one snapshot, and so on a connection of its own.
-        with self._long_lists, self._translated, self._connections.dedicated() as database:
+        with self._long_lists, self._dedicated() as database:
             return read_codes(database.conn.execute(LIST, owner))
-
-    def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
-        with self._translated, self._reading:
-            row = self._connections.get("read").conn.execute(GET, (*owner, code)).fetchone()
-        return row and AuthorizationCode(*row)
 
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
         parameters = (*owner, orjson.dumps(codes, default=tuple).decode())
@@ -124,32 +118,27 @@ class SQLiteStorage(Storage):
 
         return int(self._writer.write(delete, self.on_lock_wait))
 
-    def _check_read(self) -> None:
-        with self._translated, self._reading:
-            self._connections.check_same_files()
-            self._connections.get("read").execute(ANY_ROW).fetchone()
+    def check_ready(self) -> None:
+        self._connections.check_same_files()
+        super().check_ready()
 
     def _check_write(self) -> None:
         self._writer.write(schema.set_application_id, self.on_lock_wait)
 
     def vacuum(self) -> None:
-        with self._translated, self._connections.dedicated() as database:
+        with self._dedicated() as database:
             database.execute("VACUUM")
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StorageUnavailable(f"{self.path}: is in use; the -wal is not emptied, try again")
 
-    def count(self) -> int:
-        with self._translated, self._reading:
-            return int(self._connections.get("read").execute(COUNT).fetchone()[0])
-
     def export(self) -> Generator[Row, None, None]:
-        with self._translated, self._connections.dedicated() as database:
+        with self._dedicated() as database:
             yield from database.execute(EXPORT)
 
     @contextmanager
     def staging(self) -> Iterator[Staging]:
-        with self._translated, self._connections.dedicated() as database:
+        with self._dedicated() as database:
             yield SQLiteStaging(database, self._writer)
 
     def exists(self) -> bool:
@@ -164,7 +153,7 @@ class SQLiteStorage(Storage):
     def backup(self, target: Path, progress: Progress) -> None:
         if self.owns(target):
             raise StorageError(f"{target}: is the database itself; name another file")
-        with self._translated, _os_errors(target), self._connections.dedicated() as database:
+        with _os_errors(target), self._dedicated() as database:
             backup.copy_database(database, target, progress)
 
     def restore(self, source: Path) -> None:
@@ -173,12 +162,21 @@ class SQLiteStorage(Storage):
             backup.put_in_place(source, self.path)
 
     def check(self) -> dict[str, int | str]:
-        with _os_errors(self.path), self._translated, self._connections.dedicated() as database:
+        with _os_errors(self.path), self._dedicated() as database:
             file.check_header(self.path)
             file.check_content(database, self.path, whole=True)
             codes, users, tenants = database.execute(COUNTS).fetchone()
             step = schema.migrations.applied(database)[-1].name
         return {"codes": codes, "users": users, "tenants": tenants, "schema": step}
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """The connection to read on, which one thread at a time may use."""
+        with self._connections.translated, self._reading:
+            yield self._connections.get("read").conn
+
+    def _dedicated(self) -> AbstractContextManager[Database]:
+        return self._connections.dedicated()
 
     def close(self) -> None:
         self._connections.close()
