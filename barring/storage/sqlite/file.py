@@ -9,7 +9,7 @@ import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring import logs
-from barring.files import directory, sync_directory
+from barring.files import directory, replacing, sync_directory
 from barring.storage.base import StorageError
 
 from . import schema
@@ -59,17 +59,13 @@ def create(path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if path.exists():
             return  # Another process has created it.
-        new = Path(f"{path}-new")
-        # Left by a lost database or an interrupted creation; SQLite would apply them to this one.
-        for leftover in (f"{path}-wal", f"{path}-shm", new, f"{new}-journal"):
+        # Left by a lost database; SQLite would apply them to this one.
+        for leftover in (f"{path}-wal", f"{path}-shm"):
             Path(leftover).unlink(missing_ok=True)
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with closing(connect(new)) as database:
+        with replacing(path) as new, closing(connect(new)) as database:
             schema.migrate(database)
-        new.rename(path)
-        # So that a power cut does not lose the file's name, and with it later writes.
-        for folder in (path.parent, path.parent.parent):
-            sync_directory(folder)
+        # So that a power cut does not lose the folder's name, and with it later writes.
+        sync_directory(path.parent.parent)
     logs.emit("database_created", database=str(path))
 
 
