@@ -8,7 +8,7 @@ from barring.settings import Settings
 from barring.storage import open_storage
 from barring.storage.base import StorageError
 
-from .common import json_option, main, opened_storage, progress, show
+from .common import json_option, main, opened_storage, show
 
 _File = click.Path(dir_okay=False, path_type=Path)
 
@@ -24,13 +24,8 @@ def backup(file: Path) -> None:
     Example:
       barring backup /var/backups/barring-monday.sqlite3
     """
-    with opened_storage() as storage, progress("Copying", length=0) as bar:
-
-        def update(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        storage.backup(file, update)
+    with opened_storage() as storage:
+        storage.backup(file)
     click.echo(f"{file}: holds the codes as they were when the backup began")
 
 

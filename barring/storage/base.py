@@ -16,9 +16,6 @@ from .threads import DaemonThread, Threads
 Row = tuple[str, ...]
 """An owner and a code in one tuple, in the order of `statements.COLUMNS`."""
 
-Progress = Callable[[int, int], object]
-"""Called during long work with how many of how many parts are done."""
-
 READY_FOR = 1.0
 """Seconds after a successful write within which `check_ready` writes no more."""
 
@@ -218,7 +215,7 @@ class Storage(ABC):
         return False
 
     @abstractmethod
-    def backup(self, target: Path, progress: Progress) -> None:
+    def backup(self, target: Path) -> None:
         """Write a copy of the database as it is now to a file, whole or not at all."""
 
     @abstractmethod

@@ -13,7 +13,6 @@ from barring.domain import AuthorizationCode, Owner
 from barring.storage import statements
 from barring.storage.base import (
     AlreadyExists,
-    Progress,
     Row,
     Staging,
     Storage,
@@ -119,7 +118,7 @@ class PostgresStorage(Storage):
         with self._dedicated() as connection:
             return schema.exists(connection)
 
-    def backup(self, target: Path, progress: Progress) -> NoReturn:
+    def backup(self, target: Path) -> NoReturn:
         raise StorageError(f"{self}: is backed up by PostgreSQL's own tools, pg_dump say")
 
     def restore(self, source: Path) -> NoReturn:

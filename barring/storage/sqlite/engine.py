@@ -12,10 +12,10 @@ import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring.domain import AuthorizationCode, Owner
+from barring.files import replacing
 from barring.pauses import PART
 from barring.storage.base import (
     AlreadyExists,
-    Progress,
     Row,
     Staging,
     Storage,
@@ -25,7 +25,7 @@ from barring.storage.base import (
 )
 from barring.storage.statements import COLUMNS, COUNTS, EXPORT, LIST, OWNER
 
-from . import backup, file, schema
+from . import file, restore, schema
 from .connections import Connections
 from .lock import ProcessLock
 from .staging import SQLiteStaging
@@ -150,16 +150,16 @@ class SQLiteStorage(Storage):
             own.with_name(f"{own.name}{suffix}") for suffix in ("", "-wal", "-shm", "-lock")
         ]
 
-    def backup(self, target: Path, progress: Progress) -> None:
+    def backup(self, target: Path) -> None:
         if self.owns(target):
             raise StorageError(f"{target}: is the database itself; name another file")
-        with _os_errors(target), self._dedicated() as database:
-            backup.copy_database(database, target, progress)
+        with _os_errors(target), replacing(target) as partial, self._dedicated() as database:
+            database.execute("VACUUM INTO ?", (str(partial),))
 
     def restore(self, source: Path) -> None:
         with _os_errors(self.path):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            backup.put_in_place(source, self.path)
+            restore.put_in_place(source, self.path)
 
     def check(self) -> dict[str, int | str]:
         with _os_errors(self.path), self._dedicated() as database:

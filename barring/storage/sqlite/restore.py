@@ -1,38 +1,15 @@
-"""Backup and restore of an SQLite database."""
+"""Restore of an SQLite database from a backup."""
 
 import shutil
 from contextlib import closing
 from pathlib import Path
 
 import pysqlite3 as sqlite3
-from sqlite_utils import Database
 
 from barring.files import replacing
-from barring.storage import statements
-from barring.storage.base import Progress, StorageError
+from barring.storage.base import StorageError
 
 from . import file
-
-_PAGES_A_STEP = 4096
-
-
-def copy_database(source: Database, target: Path, progress: Progress) -> None:
-    """Copy the present state of `source` to the file `target`, whole or not at all.
-
-    Others can write meanwhile: the copy is made in a read transaction.
-    """
-    with replacing(target) as partial:
-        source.execute("BEGIN")
-        try:
-            source.execute(statements.ANY_ROW).fetchone()
-            with closing(sqlite3.connect(partial)) as copy:
-                source.conn.backup(
-                    copy,
-                    pages=_PAGES_A_STEP,
-                    progress=lambda _, left, total: progress(total - left, total),
-                )
-        finally:
-            source.rollback()
 
 
 def put_in_place(backup: Path, target: Path) -> None:
