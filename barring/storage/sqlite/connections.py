@@ -43,7 +43,7 @@ class Connections:
         self.translated = _Translated(path)
         self._path = path
         self._open: dict[str, Database] = {}
-        self._files: tuple[file.Identity, ...] = ()
+        self._files: dict[str, tuple[int, int]] = {}
 
     def get(self, use: str) -> Database:
         """The connection kept open for "read" or "write", opened on first use."""
@@ -60,8 +60,7 @@ class Connections:
         # Never opens another file: SQLite would apply this one's -wal to it.
         self.check_same_files()
         database = file.connect(self._path)
-        known = self._files
-        self._files = known + file.identities(self._path)[len(known) :]
+        self._files = file.identities(self._path) | self._files
         return database
 
     @contextmanager
@@ -75,8 +74,7 @@ class Connections:
 
     def check_same_files(self) -> None:
         """Raise StorageUnavailable where the path leads to another file than before, or to none."""
-        pairs = zip(self._files, file.identities(self._path), strict=False)
-        if any(opened and opened != present for opened, present in pairs):
+        if not self._files.items() <= file.identities(self._path).items():
             raise StorageUnavailable(f"{self._path}: was moved or replaced; restart the service")
 
     @contextmanager
@@ -120,4 +118,4 @@ class Connections:
     def _forget_files(self) -> None:
         """Allow a new -wal and -shm, since SQLite removes them with the last connection."""
         if not self._open:
-            self._files = self._files[:1]
+            self._files = {name: found for name, found in self._files.items() if not name}

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pysqlite3 as sqlite3
@@ -29,9 +29,6 @@ REMEDIES = {
 
 SMALL = 16 * 1024 * 1024
 """Bytes up to which a database is read and checked at every start: that takes milliseconds."""
-
-Identity = tuple[int, int] | None
-"""The device and inode of a file; None where there is no file."""
 
 
 def connect(path: Path, mode: str = "rw") -> Database:
@@ -107,14 +104,11 @@ def check_content(database: Database, path: Path, *, whole: bool) -> None:
             raise StorageError(f"{path}: {REMEDIES['SQLITE_CORRUPT']} ({reason})")
 
 
-def identities(path: Path) -> tuple[Identity, ...]:
-    """The identities of a database, its -wal and its -shm."""
-    return tuple(_identity(f"{path}{suffix}") for suffix in ("", "-wal", "-shm"))
-
-
-def _identity(path: str) -> Identity:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def identities(path: Path) -> dict[str, tuple[int, int]]:
+    """The device and inode of a database, its -wal and its -shm by suffix, as far as they exist."""
+    found = {}
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            status = os.stat(f"{path}{suffix}")
+            found[suffix] = (status.st_dev, status.st_ino)
+    return found
