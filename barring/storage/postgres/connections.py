@@ -1,6 +1,5 @@
 """The connections to PostgreSQL: how they are opened, shared and given up; what errors mean."""
 
-import contextlib
 import select
 import time
 from collections.abc import Iterator
@@ -103,11 +102,6 @@ class Pool(ConnectionPool[Connection]):
         if conn.closed:
             self.drain()
         super().putconn(conn)
-
-    def close(self, timeout: float = 1) -> None:
-        """Close all connections. One of the pool's threads, that cannot await itself, may call."""
-        with contextlib.suppress(RuntimeError):
-            super().close(timeout)
 
 
 def _readable(connection: Connection) -> bool:

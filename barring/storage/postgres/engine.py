@@ -2,7 +2,6 @@
 
 import threading
 import time
-import weakref
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +55,6 @@ class PostgresStorage(Storage):
         # A quarter of the connections is for reads alone, whatever writes have to wait for.
         self._writers = threading.BoundedSemaphore(CONNECTIONS * 3 // 4)
         self._pool = connections.Pool(self._conninfo)
-        weakref.finalize(self, self._pool.close)
 
     def __str__(self) -> str:
         return self._name
@@ -131,7 +129,7 @@ class PostgresStorage(Storage):
         return {"codes": codes, "users": users, "tenants": tenants, "schema": step}
 
     def close(self) -> None:
-        self._pool.close()
+        self._pool.close(timeout=1)
 
     def _write(self, owner: Owner, change: Callable[[Connection], Result]) -> Result:
         """Change codes of an owner in a transaction, and return the result of `change`.
