@@ -27,7 +27,6 @@ from barring.storage.statements import COLUMNS, COUNTS, EXPORT, LIST, OWNER
 
 from . import file, restore, schema
 from .connections import Connections
-from .lock import ProcessLock
 from .staging import SQLiteStaging
 from .writer import Writer
 
@@ -183,8 +182,7 @@ class SQLiteStorage(Storage):
 
     @cached_property
     def _writer(self) -> Writer:
-        lock = ProcessLock(self.path.with_name(f"{self.path.name}-lock"))
-        return Writer(lock, self._connections, self.threads(1))
+        return Writer(self.path, self._connections, self.threads(1))
 
 
 @contextmanager

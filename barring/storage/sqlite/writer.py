@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from sqlite_utils import Database
@@ -41,8 +42,8 @@ class Writer:
     _seconds = BUSY_TIMEOUT
     """How long a write may wait before it is begun."""
 
-    def __init__(self, lock: ProcessLock, connections: Connections, thread: Executor) -> None:
-        self._lock = lock
+    def __init__(self, path: Path, connections: Connections, thread: Executor) -> None:
+        self._lock = ProcessLock(path.with_name(f"{path.name}-lock"))
         self._connections = connections
         self._thread = thread
         self._waiting: deque[_Job] = deque()
@@ -75,8 +76,7 @@ class Writer:
                 self._waiting.remove(job)
                 raise
             while not job.done:  # It has begun, perhaps in an earlier task, and so will end.
-                with suppress(TimeoutError):
-                    task.result(self._seconds)
+                time.sleep(0.01)
         on_wait(job.begun - job.asked)
         if job.error:
             raise job.error
@@ -112,14 +112,12 @@ class Writer:
                 self._submitted = False  # Before taking, so that no write is passed over.
                 while self._waiting:
                     jobs.append(self._waiting.popleft())
-            try:
-                if jobs:
-                    self._write_together(jobs)
-            finally:
-                self._lock.release()
+            if jobs:
+                self._write_together(jobs)
         except BaseException as error:
             for job in jobs:
                 job.error = error
+        self._lock.release()
         for job in jobs:
             job.done = True
 
