@@ -11,7 +11,7 @@ from barring.domain import AuthorizationCode, Owner
 from barring.pauses import PART, pause
 
 from . import statements
-from .threads import DaemonThread, Threads
+from .threads import DaemonThreads, Threads
 
 Row = tuple[str, ...]
 """An owner and a code in one tuple, in the order of `statements.COLUMNS`."""
@@ -131,7 +131,7 @@ class Storage(ABC):
     answer. A write that has returned is durable: it survives a crash and a power cut.
     """
 
-    threads: Threads = staticmethod(DaemonThread)
+    threads: Threads = staticmethod(DaemonThreads)
     """Makes threads for calls that block for long. A server of greenlets sets its own."""
 
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
