@@ -89,13 +89,12 @@ class Pool(ConnectionPool[Connection]):
 
         The pool's own `check` asks the server, and waits longer after each dead connection.
         """
-        deadline = time.monotonic() + (timeout or self.timeout)
-        while True:
-            connection = super().getconn(deadline - time.monotonic())
-            if not _readable(connection):
-                return connection
+        connection = super().getconn(timeout)
+        if _readable(connection):
             connection.close()
             self.putconn(connection)
+            connection = super().getconn(timeout)
+        return connection
 
     def putconn(self, conn: Connection) -> None:
         """Return a connection; with one that is closed all go, for their server may be gone."""
