@@ -144,10 +144,8 @@ class SQLiteStorage(Storage):
         return self.path.exists()
 
     def owns(self, path: Path) -> bool:
-        own = self.path.resolve()
-        return path.resolve() in [
-            own.with_name(f"{own.name}{suffix}") for suffix in ("", "-wal", "-shm", "-lock")
-        ]
+        suffix = str(path.resolve()).removeprefix(str(self.path.resolve()))
+        return suffix in ("", "-wal", "-shm", "-lock")
 
     def backup(self, target: Path) -> None:
         if self.owns(target):
