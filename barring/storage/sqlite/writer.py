@@ -122,10 +122,9 @@ class Writer:
             job.done = True
 
     def _write_together(self, jobs: list[_Job]) -> None:
-        begun = time.monotonic()
         with self._connections.transaction(self._seconds_left(jobs[0].asked)) as database:
             for job in jobs:
-                job.begun = begun
+                job.begun = time.monotonic()
                 try:
                     job.result = job.operation(database)
                 except AlreadyExists as error:
