@@ -42,8 +42,6 @@ _TAKE_TURN = """
 _SLOTS = 64
 """Rows of barring_marks, and so the most writes that wait for a standby at once."""
 
-_NOBODY = Owner("", "", "")
-
 
 class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
@@ -90,7 +88,7 @@ class PostgresStorage(Storage):
         return self._write(owner, delete)
 
     def _check_write(self) -> None:
-        self.remove(_NOBODY, [""])
+        self.remove(Owner("", "", ""), [""])  # There is no such owner.
 
     def vacuum(self) -> None:
         with self._dedicated() as connection:

@@ -24,8 +24,8 @@ _STEPS = {
 
 def exists(connection: Connection) -> bool:
     """Whether the tables are there."""
-    found = connection.execute("SELECT to_regclass('barring_migrations') IS NOT NULL").fetchone()
-    return bool(found and found[0])
+    found = connection.execute("SELECT to_regclass('barring_migrations') IS NOT NULL")
+    return found.fetchone() == (True,)
 
 
 def applied(connection: Connection) -> list[str]:

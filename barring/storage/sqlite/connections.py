@@ -47,14 +47,13 @@ class Connections:
 
     def get(self, use: str) -> Database:
         """The connection kept open for "read" or "write", opened on first use."""
-        database = self._open.get(use)
-        if database is None:
-            database = self._open[use] = self._connect()
+        if use not in self._open:
+            self._open[use] = self._connect()
             if use == "write":
                 # With a small cache a long list is written before its COMMIT, and so a full disk
                 # is an error of a statement: SQLite then says that nothing was changed.
-                database.execute("PRAGMA cache_size = -100")
-        return database
+                self._open[use].execute("PRAGMA cache_size = -100")
+        return self._open[use]
 
     def _connect(self) -> Database:
         # Never opens another file: SQLite would apply this one's -wal to it.

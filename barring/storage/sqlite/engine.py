@@ -72,19 +72,18 @@ class SQLiteStorage(Storage):
             raise StorageError(
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
-        with _os_errors(self.path):
-            with self._connections.translated:
-                if not os.path.lexists(self.path):
-                    file.create(self.path)
-                if not os.access(self.path, os.W_OK):
-                    raise StorageError(f"{self.path}: {file.REMEDIES['SQLITE_READONLY']}")
-                file.check_header(self.path)
-                # A connection that writes would, at its end, move a -wal into a refused file.
-                mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
-                with closing(file.connect(self.path, mode)) as database:
-                    file.check_content(database, self.path, whole=False)
-                with self._dedicated() as database:
-                    schema.migrate(database)
+        with _os_errors(self.path), self._connections.translated:
+            if not os.path.lexists(self.path):
+                file.create(self.path)
+            if not os.access(self.path, os.W_OK):
+                raise StorageError(f"{self.path}: {file.REMEDIES['SQLITE_READONLY']}")
+            file.check_header(self.path)
+            # A connection that writes would, at its end, move a -wal into a refused file.
+            mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
+            with closing(file.connect(self.path, mode)) as database:
+                file.check_content(database, self.path, whole=False)
+            with self._dedicated() as database:
+                schema.migrate(database)
             if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
                 self.path.chmod(0o600)
 
