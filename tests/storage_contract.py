@@ -15,7 +15,7 @@ OWNER = Owner("tenant", "group", "user")
 
 def staged(line: int, code: str, description: str = "", owner: Owner = OWNER) -> StagedRow:
     """A row of a file."""
-    return StagedRow(line, *owner, code, description)
+    return StagedRow(line, (*owner, code, description))
 
 
 def never(row: StagedRow) -> None:
@@ -208,7 +208,7 @@ class StorageContract(ABC):
             assert list(staging.take_repeated()) == []
             assert storage.list(OWNER) == []
             assert staging.add("fail", never, keep_going=False) == 30_000
-        assert storage.list(OWNER) == sorted((row.code, row.description) for row in rows)
+        assert storage.list(OWNER) == sorted(staged.row[3:] for staged in rows)
         assert storage.count() == 30_005
 
     def test_staged_rows_end_with_the_staging(self, storage: Storage) -> None:
@@ -269,7 +269,7 @@ class StorageContract(ABC):
                 added = staging.add(existing, told.append, keep_going=keep_going, dry_run=dry_run)
             assert added == count
             assert sorted(row.line for row in told) == reported
-            assert all(row.description == "new" for row in told)
+            assert all(row.row[-1] == "new" for row in told)
             assert storage.list(OWNER) == after
 
     def test_staged_rows_are_removed(self, storage: Storage) -> None:

@@ -62,7 +62,7 @@ class Reader:
                 return Rejected(line, f"{column}: Must be there, and be a text.", values)
             if rule and not rule.holds(value):
                 return Rejected(line, f"{column}: {rule.message}", values)
-        return StagedRow(line, *(complete[column] for column in COLUMNS))
+        return StagedRow(line, tuple(complete[column] for column in COLUMNS))
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:

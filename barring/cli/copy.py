@@ -49,7 +49,7 @@ def copy_codes(source: str, target: str) -> None:
         with goal.staging() as staging, progress("Copying", length=origin.count()) as bar:
             for batch in _batches(origin, read):
                 if empty:
-                    staging.put(StagedRow(n, *row) for n, row in enumerate(batch, count))
+                    staging.put(map(StagedRow._make, enumerate(batch, count)))
                 count += len(batch)
                 bar.update(len(batch))
             if empty:

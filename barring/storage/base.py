@@ -56,11 +56,7 @@ class StagedRow(NamedTuple):
     """A row of a file to import, and the number of the line that it began on."""
 
     line: int
-    tenant: str
-    group: str
-    user: str
-    code: str
-    description: str
+    row: Row
 
 
 class Staging(ABC):
@@ -75,7 +71,8 @@ class Staging(ABC):
 
     def take_repeated(self) -> list[StagedRow]:
         """Remove the rows whose owner and code an earlier row has, and return them by line."""
-        return sorted(map(StagedRow._make, self._execute(statements.TAKE_REPEATED)))
+        rows = self._execute(statements.TAKE_REPEATED)
+        return sorted(StagedRow(line, tuple(row)) for line, *row in rows)
 
     def add(
         self,
@@ -93,8 +90,8 @@ class Staging(ABC):
         with self._transaction(not dry_run):
             if existing == "fail":
                 refused = False
-                for row in self._existing():
-                    report(StagedRow._make(row))
+                for line, *row in self._existing():
+                    report(StagedRow(line, tuple(row)))
                     refused = not keep_going
                 if refused:
                     return 0

@@ -27,9 +27,9 @@ class PostgresStaging(Staging):
 
     def put(self, rows: Iterable[StagedRow]) -> None:
         with self._connection.cursor() as cursor, cursor.copy("COPY staged FROM STDIN") as copy:
-            for row in rows:
-                if not any("\0" in text for text in row[1:]):  # Such a row cannot be stored.
-                    copy.write_row(row)
+            for line, row in rows:
+                if not any("\0" in text for text in row):  # Such a row cannot be stored.
+                    copy.write_row((line, *row))
 
     @contextmanager
     def _transaction(self, commit: bool) -> Iterator[None]:

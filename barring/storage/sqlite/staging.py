@@ -22,7 +22,7 @@ _CREATE = f"""
     PRAGMA staging.locking_mode = EXCLUSIVE;
     PRAGMA staging.cache_size = -16000;
     CREATE TABLE staging.staged (line, {COLUMNS}, PRIMARY KEY ({KEY}, line)) WITHOUT ROWID"""
-_PUT = f"INSERT INTO staged VALUES ({', '.join('?' * len(StagedRow._fields))})"
+_PUT = f"INSERT INTO staged VALUES ({', '.join('?' * (1 + len(COLUMNS.split(','))))})"
 
 
 class SQLiteStaging(Staging):
@@ -42,7 +42,7 @@ class SQLiteStaging(Staging):
 
     def put(self, rows: Iterable[StagedRow]) -> None:
         with self._database.atomic():
-            self._database.conn.executemany(_PUT, rows)
+            self._database.conn.executemany(_PUT, ((line, *row) for line, row in rows))
 
     def _transaction(self, commit: bool) -> AbstractContextManager[None]:
         return self._writer.exclusive(self._database, commit=commit)
