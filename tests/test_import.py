@@ -241,6 +241,18 @@ def test_rejected_row_is_rejected_until_it_is_mended(
     assert ("two" in errors.read_text()) == (name == "codes.csv")
 
 
+def test_rejected_rows_can_go_to_standard_output(tmp_path: Path) -> None:
+    """`--errors -` prints the rejected rows with their reasons; no code of the file is stored."""
+    file = written(tmp_path, *for_anna("03", "4"))
+    command = [*BARRING, "import", "--errors", "-", file]
+    done = subprocess.run(
+        command, env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    (row,) = csv.DictReader(done.stdout.splitlines())
+    assert (row["code"], row["line"]) == ("4", "3")
+
+
 def test_no_file_of_codes_is_overwritten(tmp_path: Path, storage: SQLiteStorage) -> None:
     """Neither the database nor the rows to import give way to what is written."""
     database = tmp_path / "codes.sqlite3"
@@ -256,7 +268,6 @@ def test_no_file_of_codes_is_overwritten(tmp_path: Path, storage: SQLiteStorage)
         message = failure(tmp_path, "import", *option, "--errors", file, file)
         assert "is the file to import" in message
     assert Path(file).read_bytes() == before
-    assert "name a file, not -" in failure(tmp_path, "import", "--errors", "-", file)
     both = ("--delete", "--on-existing", "skip")
     assert "exclude each other" in failure(tmp_path, "import", *both, file, status=2)
     assert storage.count() == 2

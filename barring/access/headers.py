@@ -37,12 +37,11 @@ class Local(Mode):
         via_proxy = _VIA_PROXY.search("\n".join(request.environ))
         # The peer of a Unix socket has no address.
         if via_proxy or (request.remote_addr and not is_loopback(request.remote_addr)):
-            refuse(
-                403,
-                "not_local",
+            message = (
                 "BARRING_AUTH=local serves clients on this machine, and through no proxy; "
-                "to serve others, set BARRING_AUTH to gateway or jwt.",
+                "to serve others, set BARRING_AUTH to gateway or jwt."
             )
+            refuse(403, "not_local", message)
         return _caller_by_headers(request)
 
 
@@ -68,12 +67,8 @@ class Gateway(Mode):
         sent = request.headers.get(SECRET_HEADER, "").encode("latin-1")
         # A list, so that every secret is compared, whichever fits.
         if not any([hmac.compare_digest(sent, secret) for secret in self._secrets]):
-            refuse(
-                401,
-                "gateway_secret",
-                f"Only the gateway is served here, and it proves itself with {SECRET_HEADER}.",
-                'Gateway realm="barring"',
-            )
+            message = f"Only the gateway is served here, and it proves itself with {SECRET_HEADER}."
+            refuse(401, "gateway_secret", message, 'Gateway realm="barring"')
         caller = _caller_by_headers(request)
         if part := caller.missing_part():
             message = f"A caller of this role needs the header {SCOPE_HEADERS[part]}."

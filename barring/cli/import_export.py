@@ -42,7 +42,7 @@ class _Rejections:
 
     def add_staged(self, row: StagedRow, reason: str = "code: This code exists already.") -> None:
         """Reject a valid row because of other rows or of the stored codes."""
-        self.add(Rejected(row.line, reason, dict(zip(COLUMNS, row[1:], strict=True))))
+        self.add(Rejected(row.line, reason, dict(zip(COLUMNS, row.row, strict=True))))
 
     def __str__(self) -> str:
         line, reason = self.first
@@ -74,8 +74,6 @@ def _writer(
 
 def _check_errors_file(errors: Path, file: BinaryIO, keep_going: bool) -> None:
     """Raise InputError if the rejected rows would replace the only copy of the valid ones."""
-    if str(errors) == "-":
-        raise InputError("--errors: name a file, not -")
     same = errors.exists() and os.path.samestat(errors.stat(), os.fstat(file.fileno()))
     if same and not keep_going:
         raise InputError(f"{errors}: is the file to import; name another, or add --keep-going")

@@ -15,7 +15,7 @@ _NOT_COMMITTED = ("SQLITE_BUSY", "SQLITE_FULL")
 """Errors of a COMMIT that changed nothing. After SQLITE_IOERR nobody knows: the sync may fail."""
 
 
-class _Translated(AbstractContextManager[None]):
+class Translated(AbstractContextManager[None]):
     """Raises the driver's errors as StorageUnavailable.
 
     Errors that only a mistake of this program causes stay as they are. A class, since a generator
@@ -40,7 +40,7 @@ class Connections:
     """
 
     def __init__(self, path: Path) -> None:
-        self.translated = _Translated(path)
+        self.translated = Translated(path)
         self._path = path
         self._open: dict[str, Database] = {}
         self._files: dict[str, tuple[int, int]] = {}

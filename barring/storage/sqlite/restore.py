@@ -10,6 +10,7 @@ from barring.files import replacing
 from barring.storage.base import StorageError
 
 from . import file
+from .connections import Translated
 
 
 def put_in_place(backup: Path, target: Path) -> None:
@@ -33,12 +34,10 @@ def _verify(copy: Path, backup: Path) -> None:
     """Raise StorageError, which names the backup, where its copy is not sound."""
     try:
         file.check_header(backup)
-        with closing(file.connect(copy)) as database:
+        with Translated(backup), closing(file.connect(copy)) as database:
             file.check_content(database, backup, whole=True)
     except StorageError as error:
         raise StorageError(f"cannot be restored: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise StorageError(f"cannot be restored: {backup}: {error}") from error
 
 
 def _require_unused(target: Path) -> None:
