@@ -335,7 +335,7 @@ def test_silent_network_is_told_in_time(tmp_path: Path, own: Cluster) -> None:
         settings = {"BARRING_DATABASE_URL": url, "BARRING_WORKERS": "1"}
         with Server(tmp_path, **settings) as server, server.service.client() as client:
             assert client.post(codes_path(), json={"code": "01"}).status_code == 201
-            way.silent_at = b"COMMIT"
+            way.silent_at = b"COMMIT\0"
             began = time.monotonic()
             answer = client.post(codes_path(), json={"code": "02"})
             assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
