@@ -4,6 +4,7 @@ SQLite lets one connection write at a time, and makes the others sleep in growin
 some starve. Here writes queue: within a process for its one thread, among processes for a lock.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -46,6 +47,9 @@ class Writer:
         self._connections = connections
         self._thread = thread
         self._waiting: deque[_Job] = deque()
+        self._submitting = threading.Lock()
+        self._submitted = False  # Whether a submitted task has yet to take the waiting writes.
+        self._task: Future[None]
 
     def write(self, operation: Operation, on_wait: Callable[[float], object]) -> Any:
         """Commit an operation, and return its result. `on_wait` gets the seconds that it waited.
@@ -54,14 +58,24 @@ class Writer:
         Raises StorageUnavailable after too long a wait.
         """
         job = _Job(operation)
-        self._waiting.append(job)
+        with self._submitting:
+            self._waiting.append(job)
+            if not self._submitted:
+                self._submitted = True
+                try:
+                    self._task = self._thread.submit(self._write_waiting)
+                except BaseException:
+                    self._submitted = False
+                    self._waiting.remove(job)
+                    raise
+            task = self._task
         try:
-            self._await(self._thread.submit(self._write_waiting))
-        except BaseException:
+            self._await(task)
+        except StorageUnavailable:
             with suppress(ValueError):
                 self._waiting.remove(job)
                 raise
-            while not job.done:  # It has begun, and so will end.
+            while not job.done:  # It has begun, perhaps in an earlier task, and so will end.
                 time.sleep(0.01)
         on_wait(job.begun - job.asked)
         if job.error:
@@ -89,14 +103,13 @@ class Writer:
             raise StorageUnavailable(f"{self._lock.path}: {reason}") from None
 
     def _write_waiting(self) -> None:
-        """Commit all waiting writes; called in the thread, once for each write."""
-        if not self._waiting:
-            return  # The call for an earlier write has done this one too.
+        """Commit all waiting writes; called in the thread."""
         jobs: list[_Job] = []
         try:
             try:
                 self._lock.acquire()
             finally:
+                self._submitted = False  # Before taking, so that no write is passed over.
                 while self._waiting:
                     jobs.append(self._waiting.popleft())
             if jobs:
