@@ -6,6 +6,7 @@ So only `enable` imports it, after it has set the folder of these files.
 
 import atexit
 import contextlib
+import functools
 import os
 import shutil
 import tempfile
@@ -34,6 +35,8 @@ class Metrics:
         self.lock_wait = Histogram(
             "barring_write_lock_wait_seconds", "Waits of writes for the lock"
         )
+        # prometheus_client itself would look them up under a lock.
+        self._labelled = functools.cache(self.requests.labels)
         logs.listeners.append(self.count)
 
     def count(self, event: str, values: dict[str, Any]) -> None:
@@ -45,7 +48,7 @@ class Metrics:
         with contextlib.suppress(OSError, TypeError):
             if event == "request":
                 labels = values["method"], values["route"] or "none", values["status"]
-                self.requests.labels(*labels).observe(values["ms"] / 1000)
+                self._labelled(*labels).observe(values["ms"] / 1000)
             elif event == "refused_authentication":
                 self.refusals.labels(values["reason"]).inc()
             elif event == "storage_unavailable":

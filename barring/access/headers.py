@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
@@ -16,6 +17,10 @@ SCOPE_HEADERS = {"tenant": "X-Tenant-Id", "group": "X-Group-Id", "user": "X-User
 
 _VIA_PROXY = re.compile(r"^HTTP_(X_FORWARDED_.*|FORWARDED|VIA)$", re.MULTILINE)
 """The WSGI variables of headers that proxies add."""
+
+_SCOPE_VARIABLES = {
+    part: f"HTTP_{header.upper().replace('-', '_')}" for part, header in SCOPE_HEADERS.items()
+}
 
 
 def _scheme(header: str, words: str) -> dict[str, Any]:
@@ -77,23 +82,24 @@ class Gateway(Mode):
 
 
 def _caller_by_headers(request: Request) -> Caller:
-    role = ROLES.get(request.headers.get("X-Role", ""))
+    role = ROLES.get(request.environ.get("HTTP_X_ROLE", ""))
     if role is None:
         message = f"Send the header X-Role with one of: {TITLES}."
         refuse(401, "role", message, 'Role realm="barring"')
     sent = {
-        part: _decoded(header, value)
-        for part, header in SCOPE_HEADERS.items()
-        if (value := request.headers.get(header)) is not None
+        part: _decoded(part, request.environ[variable])
+        for part, variable in _SCOPE_VARIABLES.items()
+        if variable in request.environ
     }
     return Caller.of(role, sent)
 
 
-def _decoded(header: str, value: str) -> str:
+@lru_cache
+def _decoded(part: str, value: str) -> str:
     try:
         if "," in value:  # Two headers of one name arrive joined by a comma.
             raise ValueError
         return unquote_to_bytes(value.encode("ascii")).decode("utf-8")
     except ValueError:
         message = "once, as percent-encoded UTF-8; write a comma as %2C."
-        refuse(403, "scope_malformed", f"Send {header} {message}")
+        refuse(403, "scope_malformed", f"Send {SCOPE_HEADERS[part]} {message}")

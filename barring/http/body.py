@@ -91,17 +91,18 @@ def _refuse_too_large(limit: int) -> NoReturn:
 
 
 def leave_body(request: Request) -> None:
-    """Close the connection after the answer, unless an unread body is small.
+    """Read an unread small body after the answer, or else close the connection after it.
 
-    The server reads the rest of a small one. A body that was read in part, or is malformed, also
-    closes the connection.
+    A body that was read in part, or is malformed, also closes the connection.
     """
     environ = request.environ
     has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
     connection = environ.get("gunicorn.socket")
     if connection and has_body and not request.body_ended:
         small = int(environ.get("CONTENT_LENGTH", LARGE)) <= SMALL
-        if request.body_begun or not small:
+        if small and not request.body_begun:
+            connection.read_on_after_answer()
+        else:
             connection.close_after_answer()
 
 

@@ -66,7 +66,9 @@ class Connection:
         self._request: Any = None
         self._head_until = 0.0
         self._answer_head = b""
-        self._answer_begun = self._lingers = False
+        self._answer_begun = self._lingers = self._drains = False
+        self._greenlet = gevent.getcurrent()
+        self._limit: tuple[float, Exception] | None = None
 
     def __getattr__(self, name: str) -> Any:
         """What gunicorn asks of a socket, other than to read and to write."""
@@ -78,16 +80,18 @@ class Connection:
         Raises NoMoreData if it was idle for too long, SlowHead, or TimeoutError for too long a
         pause in a body.
         """
-        limit: tuple[float, type[Exception]] = IDLE, NoMoreData
+        round_of_loop = self._loop.now()
+        now = time.monotonic()
         if self._request:
-            limit = PAUSE, TimeoutError
+            self._limit = now + PAUSE, TimeoutError()
         elif self._head_until:
-            limit = self._head_until - time.monotonic(), SlowHead
-        # The time limit of an SSL socket itself starts anew with every piece of a record.
-        # tests/test_connections.py: test_handshake_that_trickles_is_given_up.
-        with gevent.Timeout(*limit):
-            round_of_loop = self._loop.now()
+            self._limit = self._head_until, SlowHead()
+        else:
+            self._limit = now + IDLE, NoMoreData()
+        try:
             data: bytes = self._sock.recv(size)
+        finally:
+            self._limit = None
         if not self._request and not self._head_until:
             self._head_until = time.monotonic() + HEAD
         if self._loop.now() == round_of_loop:
@@ -99,8 +103,26 @@ class Connection:
 
         A client that reads nothing for too long is treated as disconnected.
         """
-        with gevent.Timeout(PAUSE, BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))):
+        error = BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        self._limit = time.monotonic() + PAUSE, error
+        try:
             return int(self._sock.send(data))
+        finally:
+            self._limit = None
+
+    def check_time(self) -> None:
+        """End a read or write that has taken too long; called once a second.
+
+        A timer for each would cost a tenth of a request. The time limit of an SSL socket itself
+        starts anew with every piece of a record.
+        tests/test_connections.py: test_handshake_that_trickles_is_given_up.
+        """
+        if self._limit and time.monotonic() > self._limit[0]:
+            self._loop.run_callback(self._end_wait)
+
+    def _end_wait(self) -> None:
+        if self._limit:  # Otherwise it has just ended.
+            self._greenlet.throw(self._limit[1])
 
     def sendall(self, data: bytes) -> None:
         """Send a part of an answer. Its head is sent together with what follows, in one packet."""
@@ -119,20 +141,25 @@ class Connection:
         self._request, self._answer_begun = request, False
 
     def end_request(self) -> None:
-        """Finish the answer, and read what is left of the body. The next request may come."""
+        """Finish the answer. What is read from now on is the next request."""
+        if self._answer_head:
+            self.sendall(b"")
+        if self._lingers:
+            self.linger()
         with contextlib.suppress(OSError, ParseException):  # gunicorn notices, and closes.
-            if self._answer_begun:  # Otherwise `refuse` answers, and its client may wait for that.
-                self.sendall(b"")
-                while not self._lingers and self._request.body.read(65536):
-                    pass
-            if self._lingers:
-                self.linger()
+            while self._drains and self._request.body.read(65536):
+                pass
+        self._drains = False
         self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
 
     def close_after_answer(self) -> None:
         """Close the connection after the answer to the current request."""
         self._request.force_close()
         self._lingers = True
+
+    def read_on_after_answer(self) -> None:
+        """Read the rest of the current body after the answer, so that the connection stays open."""
+        self._drains = True
 
     def linger(self) -> None:
         """Stop sending, and read on for some time: a reset could destroy the answer."""

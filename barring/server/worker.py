@@ -35,12 +35,13 @@ class Worker(GeventWorker):
         return Listener(listener, partial(self.handle, named), spawn=spawn)
 
     def notify(self) -> None:
-        """Tell the master that this worker is alive; stop if the master is gone."""
+        """Once a second: tell the master that this worker is alive; stop if the master is gone."""
         self.tmp.notify()
         if os.getppid() != self.ppid:
             self.alive = False
-        if not self.alive:
-            for connection in list(self.connections):
+        for connection in list(self.connections):
+            connection.check_time()
+            if not self.alive:
                 connection.close_if_idle()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> Any:
