@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flask
@@ -76,6 +76,10 @@ class Application(flask.Flask):
     json_provider_class = OrjsonProvider
     request_class = Request
     response_class = Response
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return every function as it is: none is a coroutine, and to ask takes 5 µs a request."""
+        return func
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
         """Match the path alone: no route depends on the host, and to parse it takes 10 µs."""

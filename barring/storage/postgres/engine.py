@@ -30,16 +30,18 @@ _LIST = statements.LIST.replace("?", "%s")
 _FIELDS = AuthorizationCode._fields
 _ARRAYS = ", ".join("%s::text[]" for _ in _FIELDS)
 _ADD = f"""
-    INSERT INTO authorization_codes ({statements.COLUMNS})
-    SELECT %s, %s, %s, * FROM unnest({_ARRAYS})
+    INSERT INTO authorization_codes ({statements.COLUMNS}) {{}}
     ON CONFLICT DO NOTHING RETURNING code"""
+_ADD_ONE = _ADD.format(f"VALUES (%s, %s, %s{', %s' * len(_FIELDS)})")
+"""Takes half the time of _ADD_ALL for one code."""
+_ADD_ALL = _ADD.format(f"SELECT %s, %s, %s, * FROM unnest({_ARRAYS})")
 _REMOVE = f"""
     DELETE FROM authorization_codes
     WHERE ({statements.OWNER}) = (%s, %s, %s) AND code = ANY(%s)"""
 _TAKE_TURN = """
     INSERT INTO barring_marks VALUES ({})
     ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot"""
-_SLOTS = 64
+_SLOTS = 128
 """Rows of barring_marks, and so the most writes that wait for a standby at once."""
 
 
@@ -69,7 +71,10 @@ class PostgresStorage(Storage):
         columns = [[code[place] for code in codes] for place in range(len(_FIELDS))]
 
         def insert(connection: Connection) -> list[str]:
-            rows = connection.execute(_ADD, (*owner, *columns))
+            if len(codes) == 1:
+                rows = connection.execute(_ADD_ONE, (*owner, *codes[0]))
+            else:
+                rows = connection.execute(_ADD_ALL, (*owner, *columns))
             added = [code for (code,) in rows]
             if len(added) < len(codes):
                 connection.execute(_REMOVE, (*owner, added))
@@ -132,7 +137,7 @@ class PostgresStorage(Storage):
     def _write(self, owner: Owner, change: Callable[[Connection], Result]) -> Result:
         """Change codes of an owner in a transaction, and return the result of `change`.
 
-        Each write first updates the owner's row of barring_marks, one of 64. This makes
+        Each write first updates the owner's row of barring_marks, one of 128. This makes
         - writes of an owner wait for each other, so that nobody adds a code of a list while the
           list is removed (test_codes_are_removed_at_one_moment);
         - a write that finds nothing to change wait for the standby, which may lack what it found
