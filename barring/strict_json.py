@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any
 
 from barring.pauses import PART, pause
 
@@ -26,7 +26,7 @@ def parse_json(text: str) -> Any:
     """
     try:
         value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float
+            text, object_pairs_hook=_object, parse_constant=_number, parse_float=_number
         )
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
@@ -51,12 +51,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _float(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise NotJSON("a number is too large")
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):  # NaN, Infinity, or beyond the range of a float.
+        raise NotJSON("a number is too large, or is not a JSON number")
     return value
-
-
-def _constant(name: str) -> NoReturn:
-    raise NotJSON(f"{name} is not a JSON value")

@@ -1,6 +1,6 @@
 """Authorization codes as JSON."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from marshmallow import Schema, ValidationError, fields
@@ -82,18 +82,12 @@ class NewCodes(Schema):
 
     def load(self, data: Any, **_: Any) -> Creation:
         """Load either shape. Raises ValidationError if neither fits."""
-        match data:
-            case {"code": _, "authCodes": _}:
-                fault = "Must hold `code` or `authCodes`, not both."
-            case {"authCodes": _}:
-                return Creation(self.listed.load(data)["authCodes"], listed=True)
-            case {"code": _}:
-                return Creation([self.single.load(data)], listed=False)
-            case Mapping():
-                fault = "Must hold `code`, or `authCodes` with a list."
-            case _:
-                fault = "Must be an object."
-        raise ValidationError({SCHEMA: [fault]})
+        if not isinstance(data, dict) or ("code" in data) == ("authCodes" in data):
+            fault = "Must be an object that holds either `code`, or `authCodes` with a list."
+            raise ValidationError({SCHEMA: [fault]})
+        if "code" in data:
+            return Creation([self.single.load(data)], listed=False)
+        return Creation(self.listed.load(data)["authCodes"], listed=True)
 
 
 class CodeToRemove(Item):

@@ -18,17 +18,19 @@ class TextRule(Validator):
     """A text of limited length that matches a regular expression from end to end."""
 
     def __init__(
-        self, minimum: int, maximum: int, pattern: str, message: str, never: str = r"\x00"
+        self, minimum: int, maximum: int, pattern: str, more: str, never: str = r"\x00"
     ) -> None:
-        """`message` tells what the rule demands. `never` are characters that no text may hold.
+        """`more` says what the rule demands beside the length.
 
-        NUL must be among them: not every database can store it.
+        `never` are characters that no text may hold. NUL must be among them: not every database can
+        store it.
         """
         # Under these names apispec looks for the limits and the pattern to document.
         self.min, self.max, self.equal = minimum, maximum, None
         self.pattern = pattern
         self.regex = re.compile(f"^(?:{pattern})$")
-        self.message = message
+        length = f"{minimum} to {maximum}" if minimum else f"at most {maximum}"
+        self.message = f"Must have {length} characters, and {more}."
         within = rf"(?=[^{never}]{{{minimum},{maximum}}}\Z)"
         self._matches = re.compile(rf"{within}(?:{pattern})", re.ASCII).fullmatch
 
@@ -51,16 +53,14 @@ OWNER_ID = TextRule(
     1,
     161,
     r"(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f-\x9f]+",
-    "Must have 1 to 161 characters, no slash and no control character, and not be . or ..",
+    "no slash and no control character, and not be . or ..",
 )
 """A tenant, group or user id."""
 
-DESCRIPTION = TextRule(
-    0, 80, r"[^\x00]*", "Must have at most 80 characters, and not the character NUL."
-)
+DESCRIPTION = TextRule(0, 80, r"[^\x00]*", "not the character NUL")
 
 
 def code_rule(pattern: str) -> TextRule:
     """The rule for new codes; `pattern` is the setting BARRING_CODE_PATTERN."""
-    message = f"Must have 2 to 14 characters, and match {pattern} from end to end."
-    return TextRule(2, 14, pattern, message, never="/\\x00")  # No path can name a slash.
+    # No path can name a slash.
+    return TextRule(2, 14, pattern, f"match {pattern} from end to end", never="/\\x00")

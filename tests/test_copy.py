@@ -75,7 +75,7 @@ def test_killed_copy_leaves_nothing(tmp_path: Path, full: Storage, postgres: str
 @pytest.mark.parametrize(
     ("source", "target", "words"),
     [
-        ("sqlite:///{0}/none.sqlite3", "sqlite:///{0}/x.sqlite3", "there is no database to read"),
+        ("sqlite:///{0}/none.sqlite3", "sqlite:///{0}/x.sqlite3", "there is no database yet"),
         ("sqlite:///{0}/full.sqlite3", "sqlite:///{0}/full.sqlite3", "is the database to read"),
         ("mysql://x", "sqlite:///{0}/x.sqlite3", "no storage engine serves mysql://"),
     ],

@@ -120,7 +120,7 @@ def test_file_without_rows_holds_nothing(content: str) -> None:
         (HEADER + f"a,b,c,01,{'x' * 200_000}\n", "line 2: field larger than field limit"),
         ("[", "is not a JSON array: line 1, column 2"),
         ('[{"code": "01", "code": "02"}]', "is not a JSON array: a key stands twice"),
-        ("[NaN]", "is not a JSON array: NaN is not a JSON value"),
+        ("[NaN]", "is not a JSON array: a number is too large, or is not a JSON number"),
         ("[" * 100_000, "is not a JSON array: it is nested too deeply"),
     ],
 )

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from barring.server.tls import check_certificate, sends_secrets_unencrypted
+from barring.server.tls import sends_secrets_unencrypted, tls_settings
 from barring.settings import Settings, SettingsError
 from tests.service import END_USER, codes_path, running
 
@@ -82,7 +82,7 @@ def test_unusable_certificate_stops_the_start(tmp_path: Path, damage: str) -> No
     if damage == "no key":
         del names["tls_key_file"]
     with pytest.raises(SettingsError, match="BARRING_TLS_CERT_FILE"):
-        check_certificate(Settings(**names))  # type: ignore[arg-type]
+        tls_settings(Settings(**names))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -85,13 +85,7 @@ def opened_storage(*, create: bool = False) -> Iterator[Storage]:
     """The storage of BARRING_DATABASE_URL; only with `create` is a missing database created."""
     storage = open_storage(Settings.from_environment().database_url)
     try:
-        if create:
-            storage.prepare()
-        elif not storage.exists():
-            raise StorageError(
-                f"{storage}: there is no database yet; serve, add, import and restore create it, "
-                "and BARRING_DATABASE_URL sets where it is"
-            )
+        storage.prepare(create=create)
         yield storage
     finally:
         storage.close()

@@ -40,10 +40,9 @@ def copy_codes(source: str, target: str) -> None:
     origin, goal = open_storage(source), open_storage(target)
     if str(origin) == str(goal):
         raise StorageError(f"{goal}: is the database to read; name another with --to")
-    if not origin.exists():
-        raise StorageError(f"{origin}: there is no database to read")
     count, read, stored = 0, blake2b(digest_size=16), blake2b(digest_size=16)
     with closing(origin), closing(goal):
+        origin.prepare(create=False)
         goal.prepare()
         empty = not goal.count()
         with goal.staging() as staging, progress("Copying", length=origin.count()) as bar:

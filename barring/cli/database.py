@@ -6,7 +6,6 @@ import click
 
 from barring.settings import Settings
 from barring.storage import open_storage
-from barring.storage.base import StorageError
 
 from .common import json_option, main, opened_storage, show
 
@@ -39,10 +38,7 @@ def restore(file: Path, force: bool) -> None:
     Example:
       barring restore --force /var/backups/barring-monday.sqlite3
     """
-    storage = open_storage(Settings.from_environment().database_url)
-    if storage.exists() and not force:
-        raise StorageError("the database exists already; to replace it, add --force")
-    storage.restore(file)
+    open_storage(Settings.from_environment().database_url).restore(file, force=force)
     click.echo(f"restored {file}")
 
 

@@ -11,7 +11,7 @@ from barring.settings import Settings
 from . import hooks
 from .connections import IDLE
 from .open_files import allowed_connections
-from .tls import check_certificate, sends_secrets_unencrypted
+from .tls import sends_secrets_unencrypted, tls_settings
 from .worker import Worker
 
 
@@ -31,7 +31,6 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
 
     Raises SettingsError for an unusable TLS certificate. Raises the limit of open files.
     """
-    check_certificate(settings)
     if sends_secrets_unencrypted(settings):
         logs.emit(
             "warning",
@@ -50,8 +49,7 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "pre_request": hooks.log_no_path,
         "keepalive": IDLE,
         "worker_connections": allowed_connections(),
-        "certfile": settings.tls_cert_file or None,
-        "keyfile": settings.tls_key_file or None,
+        **tls_settings(settings),
         "logger_class": f"{Log.__module__}.{Log.__name__}",
         "sendfile": False,  # It needs a plain socket, and would not limit the time.
         "umask": 0o177,  # A Unix socket is for its owner only.

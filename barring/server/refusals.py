@@ -13,8 +13,6 @@ from barring.http.application import HEADERS
 
 from .connections import SlowHead
 
-_BAD_REQUEST = (400, "This is not a valid HTTP request.")
-_SERVER_ERROR = (500, "The server could not handle the request.")
 _REFUSALS: dict[type[BaseException], tuple[int, str]] = {
     SlowHead: (408, "The head of the request took too long."),
     errors.LimitRequestLine: (414, "The request line is too long."),
@@ -29,9 +27,9 @@ def refuse(client: Any, error: BaseException) -> None:
 
     gunicorn's own answer and log would quote the invalid line, and with it perhaps a code.
     """
-    malformed = isinstance(error, errors.ParseException | ssl.SSLError)
-    default = _BAD_REQUEST if malformed else _SERVER_ERROR
-    status, message = _REFUSALS.get(type(error), default)
+    status, message = 500, "The server could not handle the request."
+    if isinstance(error, errors.ParseException | ssl.SSLError):
+        status, message = _REFUSALS.get(type(error), (400, "This is not a valid HTTP request."))
     reason = HTTPStatus(status).phrase
     logs.emit("refused", status=status, error=logs.describe(error)[:1])
     body = orjson.dumps({"code": status, "status": reason, "message": message})

@@ -1,14 +1,15 @@
-"""TLS: the checks of its certificate, and of what is sent without it."""
+"""TLS: gunicorn's settings for it, their check, and what is sent without it."""
 
 import ssl
+from typing import Any
 
 from barring.settings import Settings, SettingsError, is_loopback
 
 
-def check_certificate(settings: Settings) -> None:
-    """Raise SettingsError if the certificate and its key are set and cannot be used."""
+def tls_settings(settings: Settings) -> dict[str, Any]:
+    """gunicorn's settings for TLS. Raises SettingsError if the certificate cannot be used."""
     if not (settings.tls_cert_file or settings.tls_key_file):
-        return
+        return {}
     try:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
@@ -17,6 +18,7 @@ def check_certificate(settings: Settings) -> None:
             "BARRING_TLS_CERT_FILE, BARRING_TLS_KEY_FILE: must hold a certificate and its key "
             f"({error.strerror if isinstance(error, OSError) else error})"
         ) from error
+    return {"certfile": settings.tls_cert_file, "keyfile": settings.tls_key_file}
 
 
 def sends_secrets_unencrypted(settings: Settings) -> bool:

@@ -16,6 +16,11 @@ from .threads import DaemonThreads, Threads
 Row = tuple[str, ...]
 """An owner and a code in one tuple, in the order of `statements.COLUMNS`."""
 
+NO_DATABASE = (
+    "there is no database yet; serve, add, import and restore create it, "
+    "and BARRING_DATABASE_URL says where"
+)
+
 READY_FOR = 1.0
 """Seconds after a successful write within which `check_ready` writes no more."""
 
@@ -142,8 +147,8 @@ class Storage(ABC):
         """Where the database is, without a password."""
 
     @abstractmethod
-    def prepare(self) -> None:
-        """Create or upgrade the database, and leave no connection open.
+    def prepare(self, *, create: bool = True) -> None:
+        """Upgrade the database, and leave no connection open. With `create`, create a missing one.
 
         Several processes may call this at once; one does the work. Raises StorageError when the
         database cannot be used.
@@ -203,24 +208,20 @@ class Storage(ABC):
     def staging(self) -> AbstractContextManager[Staging]:
         """A new staging. The changes it made are durable once it has ended without an error."""
 
-    @abstractmethod
-    def exists(self) -> bool:
-        """Whether there is a database already."""
-
     def owns(self, path: Path) -> bool:
         """Whether a path, by whatever name, leads to one of the database's files."""
         return False
 
-    @abstractmethod
     def backup(self, target: Path) -> None:
         """Write a copy of the database as it is now to a file, whole or not at all."""
+        raise StorageError(f"{self}: use the backup tools of the database server")
 
-    @abstractmethod
-    def restore(self, source: Path) -> None:
-        """Replace the database by the backup `source`.
+    def restore(self, source: Path, *, force: bool) -> None:
+        """Create the database from the backup `source`, or with `force` replace it.
 
         Raises StorageError where the backup is not sound, or the database is in use.
         """
+        raise StorageError(f"{self}: use the backup tools of the database server")
 
     @abstractmethod
     def check(self) -> dict[str, int | str]:

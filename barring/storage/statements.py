@@ -18,14 +18,15 @@ COUNTS = f"""
     FROM (SELECT {OWNER}, count(*) AS codes FROM authorization_codes GROUP BY {OWNER}) AS users"""
 """How many codes, users and tenants there are."""
 
-EXISTING = f"SELECT staged.* FROM staged JOIN authorization_codes USING ({KEY})"
+_STAGED = ", ".join(f"staged.{column}" for column in ("line", *COLUMNS.split(", ")))
+EXISTING = f"SELECT {_STAGED} FROM staged JOIN authorization_codes USING ({KEY})"
 """The staged rows whose code is stored already."""
 
 _SAME = " AND ".join(f"earlier.{column} = staged.{column}" for column in KEY.split(", "))
 TAKE_REPEATED = f"""
     DELETE FROM staged WHERE EXISTS (
         SELECT 1 FROM staged AS earlier WHERE {_SAME} AND earlier.line < staged.line
-    ) RETURNING *"""
+    ) RETURNING line, {COLUMNS}"""
 """Remove and return the staged rows whose owner and code an earlier row has."""
 
 # Without the WHERE, SQLite would take ON for the condition of a join.

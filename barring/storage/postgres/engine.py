@@ -5,20 +5,11 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from barring.domain import AuthorizationCode, Owner
 from barring.storage import statements
-from barring.storage.base import (
-    AlreadyExists,
-    Row,
-    Staging,
-    Storage,
-    StorageError,
-    StorageUnavailable,
-    read_codes,
-)
+from barring.storage.base import AlreadyExists, Row, Storage, StorageUnavailable, read_codes
 
 from . import connections, schema
 from .connections import CHECKOUT_SECONDS, CONNECTIONS, Connection, transaction, translated
@@ -59,9 +50,9 @@ class PostgresStorage(Storage):
     def __str__(self) -> str:
         return self._name
 
-    def prepare(self) -> None:
+    def prepare(self, *, create: bool = True) -> None:
         with self._dedicated() as connection:
-            schema.migrate(connection, self._name)
+            schema.migrate(connection, self._name, create)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._connection() as connection:
@@ -71,11 +62,8 @@ class PostgresStorage(Storage):
         columns = [[code[place] for code in codes] for place in range(len(_FIELDS))]
 
         def insert(connection: Connection) -> list[str]:
-            if len(codes) == 1:
-                rows = connection.execute(_ADD_ONE, (*owner, *codes[0]))
-            else:
-                rows = connection.execute(_ADD_ALL, (*owner, *columns))
-            added = [code for (code,) in rows]
+            statement, new = (_ADD_ONE, codes[0]) if len(codes) == 1 else (_ADD_ALL, columns)
+            added = [code for (code,) in connection.execute(statement, (*owner, *new))]
             if len(added) < len(codes):
                 connection.execute(_REMOVE, (*owner, added))
             return added
@@ -99,7 +87,7 @@ class PostgresStorage(Storage):
         with self._dedicated() as connection:
             connection.execute("VACUUM FULL authorization_codes")
             if connection.warned:  # It passes over what is another role's.
-                raise StorageError(f"{self}: VACUUM is for the owner of authorization_codes")
+                raise StorageUnavailable(f"{self}: VACUUM is for the owner of authorization_codes")
 
     def export(self) -> Generator[Row, None, None]:
         with (
@@ -111,24 +99,14 @@ class PostgresStorage(Storage):
             yield from cursor.execute(statements.EXPORT)
 
     @contextmanager
-    def staging(self) -> Iterator[Staging]:
+    def staging(self) -> Iterator[PostgresStaging]:
         with self._dedicated() as connection, transaction(connection, self._name):
             yield PostgresStaging(connection)
-
-    def exists(self) -> bool:
-        with self._dedicated() as connection:
-            return schema.exists(connection)
-
-    def backup(self, target: Path) -> NoReturn:
-        raise StorageError(f"{self}: is backed up by PostgreSQL's own tools, pg_dump say")
-
-    def restore(self, source: Path) -> NoReturn:
-        raise StorageError(f"{self}: is restored by PostgreSQL's own tools, pg_restore say")
 
     def check(self) -> dict[str, int | str]:
         with self._dedicated() as connection:
             codes, users, tenants = connection.execute(statements.COUNTS).fetchone() or (0, 0, 0)
-            step = (schema.applied(connection) or ["none"])[-1]
+            step = schema.applied(connection)[-1]
         return {"codes": codes, "users": users, "tenants": tenants, "schema": step}
 
     def close(self) -> None:

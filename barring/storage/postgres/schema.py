@@ -1,6 +1,6 @@
 """The tables of the PostgreSQL engine, and their migrations."""
 
-from barring.storage.base import StorageError
+from barring.storage.base import NO_DATABASE, StorageError
 
 from .connections import Connection
 
@@ -22,27 +22,26 @@ _STEPS = {
 }
 
 
-def exists(connection: Connection) -> bool:
-    """Whether the tables are there."""
-    found = connection.execute("SELECT to_regclass('barring_migrations') IS NOT NULL")
-    return found.fetchone() == (True,)
-
-
 def applied(connection: Connection) -> list[str]:
-    """The migrations that the database has."""
-    rows = connection.execute("SELECT step FROM barring_migrations ORDER BY step")
-    return [step for (step,) in rows]
+    """The migrations that the database has, in their order; those of a later release come last."""
+    rows = connection.execute("SELECT step FROM barring_migrations")
+    places = {step: place for place, step in enumerate(_STEPS)}
+    return sorted((step for (step,) in rows), key=lambda step: places.get(step, len(places)))
 
 
-def migrate(connection: Connection, name: str) -> None:
+def migrate(connection: Connection, name: str, create: bool) -> None:
     """Apply the pending migrations in one transaction, while other processes wait.
 
-    Raises StorageError for a database of a later release.
+    Raises StorageError for a database of a later release, and without `create` for an empty one.
     """
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise StorageError(f"{name}: its encoding is {encoding}; make a database with UTF8")
-    if exists(connection) and {*_STEPS} == {*applied(connection)}:
+    found = connection.execute("SELECT to_regclass('barring_migrations') IS NOT NULL")
+    exists = found.fetchone() == (True,)
+    if not exists and not create:
+        raise StorageError(f"{name}: {NO_DATABASE}")
+    if exists and {*_STEPS} == {*applied(connection)}:
         return
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))

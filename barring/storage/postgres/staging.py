@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from barring.storage.base import StagedRow, Staging
-from barring.storage.statements import EXISTING, KEY
+from barring.storage.statements import COLUMNS, EXISTING, KEY
 
 from .connections import Connection
 
 _CREATE = "CREATE TEMPORARY TABLE staged (line bigint, LIKE authorization_codes) ON COMMIT DROP"
+_COPY = f"COPY staged (line, {COLUMNS}) FROM STDIN"
 _REMOVE = f"""
     DELETE FROM authorization_codes WHERE ({KEY}) IN (SELECT {KEY} FROM staged)"""
 
@@ -26,7 +27,7 @@ class PostgresStaging(Staging):
         connection.execute(_CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
-        with self._connection.cursor() as cursor, cursor.copy("COPY staged FROM STDIN") as copy:
+        with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             for line, row in rows:
                 if not any("\0" in text for text in row):  # Such a row cannot be stored.
                     copy.write_row((line, *row))

@@ -14,15 +14,7 @@ from sqlite_utils import Database
 from barring.domain import AuthorizationCode, Owner
 from barring.files import replacing
 from barring.pauses import PART
-from barring.storage.base import (
-    AlreadyExists,
-    Row,
-    Staging,
-    Storage,
-    StorageError,
-    StorageUnavailable,
-    read_codes,
-)
+from barring.storage.base import NO_DATABASE, AlreadyExists, Row, Storage, StorageError, read_codes
 from barring.storage.statements import COLUMNS, COUNTS, EXPORT, LIST, OWNER
 
 from . import file, restore, schema
@@ -64,15 +56,18 @@ class SQLiteStorage(Storage):
     def __str__(self) -> str:
         return str(self.path)
 
-    def prepare(self) -> None:
+    def prepare(self, *, create: bool = True) -> None:
         if not safe_version(sqlite3.sqlite_version_info):
             raise StorageError(
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
         with _os_errors(self.path), self._connections.translated:
             if not os.path.lexists(self.path):
+                if not create:
+                    raise StorageError(f"{self.path}: {NO_DATABASE}")
                 file.create(self.path)
-            if not os.access(self.path, os.W_OK):
+            writable = os.access(self.path, os.W_OK)
+            if create and not writable:
                 raise StorageError(f"{self.path}: {file.REMEDIES['SQLITE_READONLY']}")
             file.check_header(self.path)
             # A connection that writes would, at its end, move a -wal into a refused file.
@@ -80,8 +75,13 @@ class SQLiteStorage(Storage):
             with closing(file.connect(self.path, mode)) as database:
                 file.check_content(database, self.path, whole=False)
             with self._dedicated() as database:
+                if not writable and schema.migrations.pending(database):
+                    raise StorageError(
+                        f"{self.path}: was written by an earlier release and cannot be changed; "
+                        "run `barring check` as a user, or on a mount, that can write it"
+                    )
                 schema.migrate(database)
-            if self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
+            if create and self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
                 self.path.chmod(0o600)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
@@ -129,19 +129,16 @@ class SQLiteStorage(Storage):
             database.execute("VACUUM")
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise StorageUnavailable(f"{self.path}: is in use; the -wal is not emptied, try again")
+            raise StorageError(f"{self.path}: is in use; the -wal is not emptied, try again")
 
     def export(self) -> Generator[Row, None, None]:
         with self._dedicated() as database:
             yield from database.execute(EXPORT)
 
     @contextmanager
-    def staging(self) -> Iterator[Staging]:
+    def staging(self) -> Iterator[SQLiteStaging]:
         with self._dedicated() as database:
             yield SQLiteStaging(database, self._writer)
-
-    def exists(self) -> bool:
-        return self.path.exists()
 
     def owns(self, path: Path) -> bool:
         suffix = str(path.resolve()).removeprefix(str(self.path.resolve()))
@@ -153,7 +150,9 @@ class SQLiteStorage(Storage):
         with _os_errors(target), replacing(target) as partial, self._dedicated() as database:
             database.execute("VACUUM INTO ?", (str(partial),))
 
-    def restore(self, source: Path) -> None:
+    def restore(self, source: Path, *, force: bool) -> None:
+        if self.path.exists() and not force:
+            raise StorageError("the database exists already; to replace it, add --force")
         with _os_errors(self.path):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             restore.put_in_place(source, self.path)
