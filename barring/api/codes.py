@@ -2,14 +2,14 @@
 
 from urllib.parse import quote
 
-from flask import Response, g, jsonify
+from flask import Response, g
 from flask.typing import ResponseReturnValue
 from webargs.flaskparser import abort
 
 from barring import logs
 from barring.access import Role, requires
 from barring.domain import Owner
-from barring.http.application import current_request, json_list
+from barring.http.application import current_request, json_list, json_response
 from barring.http.body import JSONBlueprint
 from barring.pauses import in_parts
 from barring.storage.base import AlreadyExists, Storage
@@ -54,7 +54,7 @@ def _add_reads(codes: JSONBlueprint, storage: Storage) -> None:
         found = storage.get(owner, code)
         if found is None:
             abort(404, message="This user has no such code.")
-        return jsonify(schemas.dump(found))
+        return json_response(schemas.dump(found))
 
 
 def _add_creation(codes: JSONBlueprint, storage: Storage, new_codes: schemas.NewCodes) -> None:
@@ -80,9 +80,9 @@ def _add_creation(codes: JSONBlueprint, storage: Storage, new_codes: schemas.New
             abort(400, message=message, errors={"json": new.faults(error.positions)})
         _audit("create", owner, len(new.codes))
         if new.listed:
-            return jsonify({}), 201
+            return json_response({}), 201
         path = quote(current_request().path.rstrip("/"))
-        return jsonify({}), 201, {"Location": f"{path}/{quote(new.codes[0].code, safe='')}/"}
+        return json_response({}), 201, {"Location": f"{path}/{quote(new.codes[0].code, safe='')}/"}
 
 
 def _add_removals(codes: JSONBlueprint, storage: Storage) -> None:
@@ -96,7 +96,7 @@ def _add_removals(codes: JSONBlueprint, storage: Storage) -> None:
         Codes that do not exist are ignored.
         """
         _audit("delete", owner, storage.remove(owner, body["authCodes"]))
-        return jsonify({})
+        return json_response({})
 
     @codes.delete("/<string:code>/", parameters=examples.CODE)
     @requires(Role.GROUP_ADMIN)
@@ -107,7 +107,7 @@ def _add_removals(codes: JSONBlueprint, storage: Storage) -> None:
         It is no error if the code does not exist.
         """
         _audit("delete", owner, storage.remove(owner, [code]))
-        return jsonify({})
+        return json_response({})
 
 
 def _audit(operation: str, owner: Owner, count: int) -> None:

@@ -64,6 +64,11 @@ class Response(flask.Response):
         return body, status, headers
 
 
+def json_response(value: Any) -> Response:
+    """An answer with a JSON value. flask's jsonify takes three times as long."""
+    return Response(orjson.dumps(value) + b"\n", content_type="application/json")
+
+
 def json_list(name: str, parts: Iterable[list[dict[str, str]]]) -> Response:
     """An answer with one list, which is serialised in parts."""
     items = b",".join(orjson.dumps(part)[1:-1] for part in parts)
