@@ -124,15 +124,13 @@ class Settings:
     def gateway_secrets(self) -> list[bytes]:
         """The secrets of BARRING_GATEWAY_SECRET and BARRING_GATEWAY_SECRET_FILE, at most two.
 
-        Raises SettingsError if the file cannot be read or a secret is too short.
+        Raises SettingsError if the file cannot be read, or there is a fault in the secrets.
         """
-        secrets = split_secrets("BARRING_GATEWAY_SECRET", self.gateway_secret)
+        name, text = "BARRING_GATEWAY_SECRET", self.gateway_secret
         if self.gateway_secret_file:
             name = "BARRING_GATEWAY_SECRET_FILE"
-            secrets += split_secrets(name, read_file(name, self.gateway_secret_file))
-        if len(secrets) > 2:
-            raise SettingsError("BARRING_GATEWAY_SECRET: at most two are accepted at once")
-        return secrets
+            text += " " + read_file(name, self.gateway_secret_file)
+        return split_secrets(name, text)
 
 
 def variable(name: str) -> str:
@@ -183,11 +181,13 @@ def read_file(name: str, path: str) -> str:
 
 
 def split_secrets(name: str, text: str) -> list[bytes]:
-    """The secrets in a text, separated by white space.
+    """The secrets in a text, separated by white space, at most two.
 
     Raises SettingsError for one under 32 bytes, naming the variable and not the secret.
     """
     secrets = [secret.encode() for secret in text.split()]
+    if len(secrets) > 2:
+        raise SettingsError(f"{name}: at most two secrets are accepted at once")
     if any(len(secret) < 32 for secret in secrets):
         raise SettingsError(f"{name}: a secret needs at least 32 bytes (try: openssl rand -hex 32)")
     return secrets

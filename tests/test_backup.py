@@ -170,7 +170,6 @@ def test_check_counts_and_finds_damage(tmp_path: Path, storage: SQLiteStorage) -
         "codes": "5001",
         "users": "2",
         "tenants": "1",
-        "schema": "create_authorization_codes",
     }
     content = storage.path.read_bytes()
     storage.path.write_bytes(content[:20_000] + b"\xff" * 5_000 + content[25_000:])

@@ -100,7 +100,6 @@ def test_tables_are_made_once_and_kept(storage: Storage, postgres: str) -> None:
         "codes": 1,
         "users": 1,
         "tenants": 1,
-        "schema": "create_barring_marks",
     }
     with psycopg.connect(postgres) as connection:
         connection.execute("INSERT INTO barring_migrations VALUES ('of_tomorrow')")

@@ -43,7 +43,7 @@ class Request(flask.Request):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.started = time.perf_counter()
         self.id = os.urandom(16).hex()
-        self.body_begun = self.body_ended = False
+        self.body_ended = False
         super().__init__(*args, **kwargs)
 
 

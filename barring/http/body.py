@@ -14,9 +14,6 @@ from barring.strict_json import NotJSON, parse_json
 
 from .application import RETRY_AFTER, Request, current_request
 
-SMALL = 64 * 1024
-"""An unread body of at most so many bytes is read after the answer, to keep the connection."""
-
 LARGE = 1024 * 1024
 """A body of more bytes counts as large. Those of a process share an allowance."""
 
@@ -62,7 +59,6 @@ def read_body(request: Request) -> bytes:
         _large_bodies.take(length)
     # Not request.stream: werkzeug would silently cut a chunked body at the limit.
     stream = request.environ["wsgi.input"]
-    request.body_begun = True
     try:
         body: bytes = stream.read(length) if length else _read_chunked(stream, limit)
     except TimeoutError:
@@ -91,19 +87,15 @@ def _refuse_too_large(limit: int) -> NoReturn:
 
 
 def leave_body(request: Request) -> None:
-    """Read an unread small body after the answer, or else close the connection after it.
+    """Close the connection after the answer, unless the whole body was read.
 
-    A body that was read in part, or is malformed, also closes the connection.
+    Its rest would have to be read before the next request.
     """
     environ = request.environ
     has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
     connection = environ.get("gunicorn.socket")
     if connection and has_body and not request.body_ended:
-        small = int(environ.get("CONTENT_LENGTH", LARGE)) <= SMALL
-        if small and not request.body_begun:
-            connection.read_on_after_answer()
-        else:
-            connection.close_after_answer()
+        connection.close_after_answer()
 
 
 class JSONParser(FlaskParser):

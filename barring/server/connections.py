@@ -66,7 +66,7 @@ class Connection:
         self._request: Any = None
         self._head_until = 0.0
         self._answer_head = b""
-        self._answer_begun = self._lingers = self._drains = False
+        self._answer_begun = self._lingers = False
         self._greenlet = gevent.getcurrent()
         self._limit: tuple[float, Exception] | None = None
 
@@ -146,20 +146,12 @@ class Connection:
             self.sendall(b"")
         if self._lingers:
             self.linger()
-        with contextlib.suppress(OSError, ParseException):  # gunicorn notices, and closes.
-            while self._drains and self._request.body.read(65536):
-                pass
-        self._drains = False
         self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
 
     def close_after_answer(self) -> None:
         """Close the connection after the answer to the current request."""
         self._request.force_close()
         self._lingers = True
-
-    def read_on_after_answer(self) -> None:
-        """Read the rest of the current body after the answer, so that the connection stays open."""
-        self._drains = True
 
     def linger(self) -> None:
         """Stop sending, and read on for some time: a reset could destroy the answer."""

@@ -224,8 +224,8 @@ class Storage(ABC):
         raise StorageError(f"{self}: use the backup tools of the database server")
 
     @abstractmethod
-    def check(self) -> dict[str, int | str]:
-        """Read the whole database: how many codes, users and tenants it holds, and its schema.
+    def check(self) -> dict[str, int]:
+        """Read the whole database: how many codes, users and tenants it holds.
 
         Raises StorageError, with what is wrong, where it is damaged.
         """

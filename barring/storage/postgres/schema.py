@@ -22,11 +22,9 @@ _STEPS = {
 }
 
 
-def applied(connection: Connection) -> list[str]:
-    """The migrations that the database has, in their order; those of a later release come last."""
-    rows = connection.execute("SELECT step FROM barring_migrations")
-    places = {step: place for place, step in enumerate(_STEPS)}
-    return sorted((step for (step,) in rows), key=lambda step: places.get(step, len(places)))
+def _applied(connection: Connection) -> set[str]:
+    """The migrations that the database has."""
+    return {step for (step,) in connection.execute("SELECT step FROM barring_migrations")}
 
 
 def migrate(connection: Connection, name: str, create: bool) -> None:
@@ -41,12 +39,12 @@ def migrate(connection: Connection, name: str, create: bool) -> None:
     exists = found.fetchone() == (True,)
     if not exists and not create:
         raise StorageError(f"{name}: {NO_DATABASE}")
-    if exists and {*_STEPS} == {*applied(connection)}:
+    if exists and {*_STEPS} == _applied(connection):
         return
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute("CREATE TABLE IF NOT EXISTS barring_migrations (step text PRIMARY KEY)")
-        done = {*applied(connection)}
+        done = _applied(connection)
         if later := sorted(done - {*_STEPS}):
             raise StorageError(
                 f"{name}: was written by a later release ({', '.join(later)}); install that release"

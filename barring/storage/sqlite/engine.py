@@ -157,13 +157,12 @@ class SQLiteStorage(Storage):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             restore.put_in_place(source, self.path)
 
-    def check(self) -> dict[str, int | str]:
+    def check(self) -> dict[str, int]:
         with _os_errors(self.path), self._dedicated() as database:
             file.check_header(self.path)
             file.check_content(database, self.path, whole=True)
             codes, users, tenants = database.execute(COUNTS).fetchone()
-            step = schema.migrations.applied(database)[-1].name
-        return {"codes": codes, "users": users, "tenants": tenants, "schema": step}
+        return {"codes": codes, "users": users, "tenants": tenants}
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
