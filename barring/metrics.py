@@ -31,9 +31,9 @@ class Metrics:
         self.refusals = Counter(
             "barring_refused_authentications", "Requests that failed authentication", ["reason"]
         )
-        self.database_errors = Counter("barring_database_errors", "Requests the database failed")
+        self.database_errors = Counter("barring_database_errors", "Requests with database errors")
         self.lock_wait = Histogram(
-            "barring_write_lock_wait_seconds", "Waits of writes for the lock"
+            "barring_write_lock_wait_seconds", "Time that writes waited for the write lock"
         )
         # prometheus_client itself would look them up under a lock.
         self._labelled = functools.cache(self.requests.labels)

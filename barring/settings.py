@@ -28,8 +28,8 @@ class SettingsError(Exception):
 def setting(default: Any, help: str, rule: Any = None, *, secret: bool = False) -> Any:
     """A field of Settings; its `help` is the text of `serve --help` and of the documentation.
 
-    `rule` is a marshmallow validator, for settings that do not take every value of their type. A
-    `secret` is hidden wherever settings are shown, and is no option of `serve`.
+    `rule` is a marshmallow validator, for settings that do not accept every value of their type. A
+    `secret` is masked wherever settings are shown, and is not an option of `serve`.
     """
     metadata = {"help": help, "rule": rule, "secret": secret}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
@@ -51,7 +51,7 @@ def _listening_address(value: str) -> None:
 
 def _regular_expression(value: str) -> None:
     if not value:
-        raise ValidationError("Must not be empty: it would allow no code.")
+        raise ValidationError("Must not be empty: no code would match.")
     try:
         re.compile(value)
     except re.error as error:
@@ -60,7 +60,7 @@ def _regular_expression(value: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings, validated. The variable of `bind` is BARRING_BIND, and so on."""
+    """The validated settings. BARRING_BIND sets the field `bind`, and so on."""
 
     bind: str = setting(
         "127.0.0.1:8000", "Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH", _listening_address
@@ -73,17 +73,17 @@ class Settings:
             error="Must be sqlite:///PATH (four slashes before an absolute path) or postgresql://...",
         ),
     )
-    workers: int = setting(2, "How many processes answer requests", Range(1, 128))
+    workers: int = setting(2, "The number of worker processes", Range(1, 128))
     auth: str = setting("local", "How callers are identified: local, gateway or jwt", OneOf(MODES))
     gateway_secret: str = setting("", "The gateway's secret, or two during a rotation", secret=True)
-    gateway_secret_file: str = setting("", "A file with the gateway's secret, or two")
+    gateway_secret_file: str = setting("", "A file with one or two gateway secrets")
     jwt_algorithm: str = setting(
         "", f"The algorithm that signs tokens: {', '.join(JWT_ALGORITHMS)}", OneOf(JWT_ALGORITHMS)
     )
     jwt_key_file: str = setting("", "A file with the issuer's PEM public key or HS256 secret")
     jwt_issuer: str = setting("", "The iss claim that every token must have")
     jwt_audience: str = setting("", "An audience that the aud claim of every token must include")
-    metrics: bool = setting(False, "Whether /metrics serves metrics, to anyone")
+    metrics: bool = setting(False, "Whether to serve /metrics, without authentication")
     tls_cert_file: str = setting("", "A file with a PEM certificate and its chain, to serve HTTPS")
     tls_key_file: str = setting("", "A file with the PEM private key of that certificate")
     code_pattern: str = setting(
@@ -97,8 +97,9 @@ class Settings:
     def from_environment(
         cls, environ: Mapping[str, str] = os.environ, options: Mapping[str, str | None] = {}
     ) -> Self:
-        """Read the settings from variables; an option, by its field, overrides one unless None.
+        """Read the settings from environment variables.
 
+        `options`, by field name, override the variables; an option that is None is ignored.
         Raises SettingsError, naming every invalid variable.
         """
         given = {variable(name): value for name, value in options.items() if value is not None}
@@ -156,12 +157,12 @@ def without_password(url: str) -> str:
 
 @lru_cache
 def _warn_of_unknown(name: str) -> None:
-    """Log once per process that a variable is no setting."""
+    """Log once per process that a variable is not a setting."""
     logs.emit("warning", message=f"{name}: there is no such setting; it is ignored")
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an IP address, written as the kernel writes it, is this machine's own.
+    """Whether an IP address, in the kernel's notation, is a loopback address.
 
     False for host names: they are not resolved.
     """

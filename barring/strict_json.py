@@ -31,7 +31,7 @@ def parse_json(text: str) -> Any:
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise NotJSON("it holds half of a surrogate pair") from None
+        raise NotJSON("it contains half of a surrogate pair") from None
     except json.JSONDecodeError as error:
         # The error's own text may quote the document.
         raise NotJSON(f"line {error.lineno}, column {error.colno}") from None
@@ -47,7 +47,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         pause()
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise NotJSON("a key stands twice in one object")
+        raise NotJSON("an object repeats a key")
     return value
 
 

@@ -83,7 +83,7 @@ class NewCodes(Schema):
     def load(self, data: Any, **_: Any) -> Creation:
         """Load either shape. Raises ValidationError if neither fits."""
         if not isinstance(data, dict) or ("code" in data) == ("authCodes" in data):
-            fault = "Must be an object that holds either `code`, or `authCodes` with a list."
+            fault = "Must be an object that has either `code`, or `authCodes` with a list."
             raise ValidationError({SCHEMA: [fault]})
         if "code" in data:
             return Creation([self.single.load(data)], listed=False)
@@ -114,4 +114,4 @@ class CodesToRemove(Schema):
 
 
 class EmptyObject(Schema):
-    """The empty object that answers a write."""
+    """The empty object in the response to a write."""

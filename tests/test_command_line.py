@@ -86,7 +86,7 @@ def test_address_that_cannot_be_had_is_told(tmp_path: Path, place: str) -> None:
         events = ("database_created", "Starting gunicorn")
         message = failure(tmp_path, "serve", events=events, BARRING_BIND=bind)
     assert message.startswith(f"barring: BARRING_BIND: {bind}: ")
-    assert message.endswith("; set another")
+    assert message.endswith("; set another address")
 
 
 def test_code_that_looks_like_an_option(tmp_path: Path) -> None:

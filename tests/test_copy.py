@@ -36,7 +36,7 @@ def test_codes_move_to_postgres_and_back(tmp_path: Path, full: Storage, postgres
     for source, target in ((there, postgres), (there, postgres), (postgres, back)):
         told.append(succeed(tmp_path, "copy", "--from", source, "--to", target))
     assert len({*told}) == 1
-    assert told[0].startswith("75000 codes copied; both hold the same (")
+    assert told[0].startswith("75000 codes copied; the checksums match (")
     copies = [open_storage(url) for url in (there, postgres, back)]
     first, second, third = (list(copy.export()) for copy in copies)
     assert first == second == third
@@ -77,7 +77,7 @@ def test_killed_copy_leaves_nothing(tmp_path: Path, full: Storage, postgres: str
     [
         ("sqlite:///{0}/none.sqlite3", "sqlite:///{0}/x.sqlite3", "there is no database yet"),
         ("sqlite:///{0}/full.sqlite3", "sqlite:///{0}/full.sqlite3", "is the database to read"),
-        ("mysql://x", "sqlite:///{0}/x.sqlite3", "no storage engine serves mysql://"),
+        ("mysql://x", "sqlite:///{0}/x.sqlite3", "there is no storage engine for mysql://"),
     ],
 )
 def test_mistake_is_told(

@@ -151,7 +151,7 @@ def test_export_appears_whole_or_not_at_all(tmp_path: Path, storage: SQLiteStora
     assert "not a regular file" in failure(tmp_path, "export", "/dev/null")
     assert "is a directory" in failure(tmp_path, "export", str(tmp_path), status=2)
     storage.path.write_bytes(b"damaged" * 1_000)
-    assert "codes.sqlite3: is not a SQLite database" in failure(tmp_path, "export", str(file))
+    assert "codes.sqlite3: is not an SQLite database" in failure(tmp_path, "export", str(file))
     assert file.read_bytes() == before
     storage.path.unlink()
     assert "there is no database yet" in failure(tmp_path, "export", str(file))

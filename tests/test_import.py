@@ -99,7 +99,7 @@ def test_all_or_nothing(tmp_path: Path, storage: SQLiteStorage) -> None:
         [*ANNA, "02", "new", "6", "code: This code exists already."],
         [*ANNA, "03", "new", "8", "code: Repeats the code of an earlier line."],
         [*ANNA, "03", "new", "9", "code: Repeats the code of an earlier line."],
-        ["acme", "sales", "", "", "", "10", "user: Must be there, and be a text."],
+        ["acme", "sales", "", "", "", "10", "user: Must be present, and be text."],
     ]
     assert stat.S_IMODE(errors.stat().st_mode) == 0o600
     assert storage.list(ANNA) == [("01", "old"), ("02", "old")]
@@ -269,7 +269,7 @@ def test_no_file_of_codes_is_overwritten(tmp_path: Path, storage: SQLiteStorage)
         assert "is the file to import" in message
     assert Path(file).read_bytes() == before
     both = ("--delete", "--on-existing", "skip")
-    assert "exclude each other" in failure(tmp_path, "import", *both, file, status=2)
+    assert "cannot be combined" in failure(tmp_path, "import", *both, file, status=2)
     assert storage.count() == 2
 
 

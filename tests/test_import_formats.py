@@ -119,7 +119,7 @@ def test_file_without_rows_holds_nothing(content: str) -> None:
         (HEADER + 'a,b,c,01,x\na,b,c,02,"x\n\n', "line 3: unexpected end of data"),
         (HEADER + f"a,b,c,01,{'x' * 200_000}\n", "line 2: field larger than field limit"),
         ("[", "is not a JSON array: line 1, column 2"),
-        ('[{"code": "01", "code": "02"}]', "is not a JSON array: a key stands twice"),
+        ('[{"code": "01", "code": "02"}]', "is not a JSON array: an object repeats a key"),
         ("[NaN]", "is not a JSON array: a number is too large, or is not a JSON number"),
         ("[" * 100_000, "is not a JSON array: it is nested too deeply"),
     ],
@@ -146,7 +146,7 @@ def test_file_that_cannot_be_told_apart_is_refused(content: str, reason: str) ->
 def test_other_encodings_are_refused(content: bytes) -> None:
     """Latin-1 and UTF-16 are never guessed at: what they hold could come out as another text."""
     assert re.fullmatch(
-        "codes: is not UTF-8 text, but perhaps .*Latin-1 or UTF-16; save it as UTF-8 .*",
+        "codes: is not UTF-8 text; it may be .*Latin-1 or UTF-16; save it as UTF-8 .*",
         refusal(content),
     )
 
@@ -154,8 +154,8 @@ def test_other_encodings_are_refused(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\x1f\x8b\x08\x00\x00\x00", "perhaps a spreadsheet, compressed"),
-        (b"PK\x03\x04\x14\x00\x08\x00", "perhaps a spreadsheet, compressed"),
+        (b"\x1f\x8b\x08\x00\x00\x00", "may be a spreadsheet, a compressed"),
+        (b"PK\x03\x04\x14\x00\x08\x00", "may be a spreadsheet, a compressed"),
         (b"SQLite format 3\x00\x10\x00", "is not UTF-8 text"),
         (b"", "is empty"),
         (b"\n\n", "is empty"),
@@ -172,7 +172,7 @@ def test_file_that_is_not_text_is_refused(content: bytes, words: str) -> None:
         ("a,b,c,1,", ("a", "b", "c", "1", ""), "code: Must have 2 to 14 characters"),
         ("a,b,c, 01,", ("a", "b", "c", " 01", ""), "code: Must have 2 to 14 characters"),
         ("a,b,c,4.7E+08,", ("a", "b", "c", "4.7E+08", ""), "code: Must have"),
-        ("a,b,c", ("a", "b", "c", "", ""), "code: Must be there, and be a text."),
+        ("a,b,c", ("a", "b", "c", "", ""), "code: Must be present, and be text."),
         ("a,b,,01,", ("a", "b", "", "01", ""), "user: Must have 1 to 161 characters"),
         ("a/b,b,c,01,", ("a/b", "b", "c", "01", ""), "tenant: Must have 1 to 161"),
         ("a,..,c,01,", ("a", "..", "c", "01", ""), "group: Must have 1 to 161"),
@@ -203,14 +203,14 @@ def test_row_that_breaks_a_rule_is_rejected(
     [
         ("{", "Is not JSON: column 2."),
         ("7", "Is not a JSON object."),
-        ('{"code":"01","code":"02"}', "Is not JSON: a key stands twice"),
+        ('{"code":"01","code":"02"}', "Is not JSON: an object repeats a key"),
         ('{"tenant":"\\ud800"}', "Is not JSON: it holds half"),
         ('{"a":1}', "a: No such column."),
-        ('{"tenant":"a","group":"b","user":"c"}', "code: Must be there"),
+        ('{"tenant":"a","group":"b","user":"c"}', "code: Must be present"),
         ('{"tenant":"a","group":"b","user":"c","code":4711}', "code:"),
         (
             '{"tenant":"a","group":"b","user":"c","code":"01","description":null}',
-            "description: Must be there, and be a text.",
+            "description: Must be present, and be text.",
         ),
     ],
 )

@@ -208,7 +208,7 @@ def test_unreachable_server_is_told_in_one_line(tmp_path: Path) -> None:
         message = failure(tmp_path, *command, BARRING_DATABASE_URL=url)
         assert "Connection refused" in message
         assert "s3cret" not in message
-    with pytest.raises(StorageError, match="URL is none that PostgreSQL knows"):
+    with pytest.raises(StorageError, match="URL is not valid for PostgreSQL"):
         open_storage("postgresql://anna:s3cret@host/x?nonsense=1")
     url = "postgresql://anna:s3@cret@host/x"
     copy = failure(tmp_path, "copy", "--from", url, "--to", url)
@@ -258,7 +258,7 @@ def test_pool_is_opened_in_each_worker_and_bounded(tmp_path: Path, postgres: str
 def test_database_that_cannot_hold_every_text_is_refused(server: str) -> None:
     """Only UTF8 holds what the API takes; another encoding is told before anything is stored."""
     options = "ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'"
-    refusal = pytest.raises(StorageError, match="its encoding is SQL_ASCII; make a database with")
+    refusal = pytest.raises(StorageError, match="its encoding is SQL_ASCII; create one with")
     with database(server, options) as url, refusal:
         open_storage(url).prepare()
 

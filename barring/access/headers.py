@@ -32,7 +32,7 @@ class Local(Mode):
     security_schemes: ClassVar = {
         "caller": _scheme(
             "X-Role",
-            f"One of: {TITLES}. The headers {', '.join(SCOPE_HEADERS.values())} restrict the role.",
+            f"One of: {TITLES}. The headers {', '.join(SCOPE_HEADERS.values())} limit the scope.",
         )
     }
 
@@ -43,7 +43,7 @@ class Local(Mode):
         # The peer of a Unix socket has no address.
         if via_proxy or (request.remote_addr and not is_loopback(request.remote_addr)):
             message = (
-                "BARRING_AUTH=local serves clients on this machine, and through no proxy; "
+                "BARRING_AUTH=local serves only clients on the same machine, without a proxy; "
                 "to serve others, set BARRING_AUTH to gateway or jwt."
             )
             refuse(403, "not_local", message)
@@ -72,11 +72,11 @@ class Gateway(Mode):
         sent = request.headers.get(SECRET_HEADER, "").encode("latin-1")
         # A list, so that every secret is compared, whichever fits.
         if not any([hmac.compare_digest(sent, secret) for secret in self._secrets]):
-            message = f"Only the gateway is served here, and it proves itself with {SECRET_HEADER}."
+            message = f"Only the gateway may send requests, with its secret in {SECRET_HEADER}."
             refuse(401, "gateway_secret", message, 'Gateway realm="barring"')
         caller = _caller_by_headers(request)
         if part := caller.missing_part():
-            message = f"A caller of this role needs the header {SCOPE_HEADERS[part]}."
+            message = f"A caller with this role needs the header {SCOPE_HEADERS[part]}."
             refuse(403, "scope_missing", message)
         return caller
 

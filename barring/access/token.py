@@ -19,11 +19,11 @@ LEEWAY = 30
 _FAULTS: dict[type[jwt.PyJWTError], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
     jwt.ImmatureSignatureError: "the token is not valid yet",
-    jwt.InvalidIssuerError: "the issuer is another",
-    jwt.InvalidAudienceError: "the audience is another",
+    jwt.InvalidIssuerError: "the token is from another issuer",
+    jwt.InvalidAudienceError: "the token is for another audience",
     jwt.MissingRequiredClaimError: "a claim is missing",
-    jwt.InvalidAlgorithmError: "the algorithm is another",
-    jwt.InvalidSignatureError: "the signature does not fit",
+    jwt.InvalidAlgorithmError: "the token is signed with another algorithm",
+    jwt.InvalidSignatureError: "the signature is not valid",
 }
 _KEY_FILE = variable("jwt_key_file")
 _PEM = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
@@ -51,10 +51,10 @@ class Token(Mode):
         claims = self._claims(token.strip())
         role = claims.get("role")
         if not isinstance(role, str) or role not in ROLES:
-            _refuse_token(f"the claim role is none of {TITLES}")
+            _refuse_token(f"the claim role is not one of {TITLES}")
         caller = Caller.of(ROLES[role], claims)
         if part := caller.missing_part():
-            refuse(403, "scope_missing", f"A token of this role needs the claim {part}.")
+            refuse(403, "scope_missing", f"A token with this role needs the claim {part}.")
         return caller
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -90,11 +90,11 @@ def _keys(algorithm: str, text: str) -> list[Any]:
     if algorithm != "HS256":
         keys = [_public_key(algorithm, block) for block in blocks]
     elif blocks:
-        raise SettingsError(f"{_KEY_FILE}: HS256 needs a secret, and this is a PEM key")
+        raise SettingsError(f"{_KEY_FILE}: HS256 needs a secret, but the file has a PEM key")
     else:
         keys = split_secrets(_KEY_FILE, text)
     if not 1 <= len(keys) <= 2:
-        raise SettingsError(f"{_KEY_FILE}: must hold one key for {algorithm}, or two")
+        raise SettingsError(f"{_KEY_FILE}: must contain one or two keys for {algorithm}")
     return keys
 
 
@@ -103,7 +103,7 @@ def _public_key(algorithm: str, pem: str) -> Any:
     try:
         key = kind.prepare_key(load_pem_public_key(pem.encode()))
     except (ValueError, TypeError, UnsupportedAlgorithm, jwt.PyJWTError):
-        message = f"{_KEY_FILE}: must hold PEM public keys that fit {algorithm}"
+        message = f"{_KEY_FILE}: must contain PEM public keys for {algorithm}"
         raise SettingsError(message) from None
     if kind.check_key_length(key):
         raise SettingsError(f"{_KEY_FILE}: an RSA key needs at least 2,048 bits")

@@ -40,7 +40,7 @@ def blueprint(storage: Storage, new_codes: schemas.NewCodes) -> JSONBlueprint:
 def _add_reads(codes: JSONBlueprint, storage: Storage) -> None:
     @codes.get("/")
     @requires(Role.END_USER)
-    @codes.response(200, schemas.AuthorizationCodes, description="All codes of the user, by code")
+    @codes.response(200, schemas.AuthorizationCodes, description="The codes, ordered by code")
     def list_authorization_codes(owner: Owner) -> Response:
         """List the authorization codes of a user"""
         parts = in_parts(storage.list(owner))
@@ -64,14 +64,14 @@ def _add_creation(codes: JSONBlueprint, storage: Storage, new_codes: schemas.New
     @codes.response(
         201,
         schemas.EmptyObject,
-        description="Everything is stored",
+        description="All codes are stored",
         headers={"Location": examples.LOCATION},
     )
     def create_authorization_codes(new: schemas.Creation, owner: Owner) -> ResponseReturnValue:
         """Create an authorization code for a user, or a list of them
 
-        A list is one unit: all of it is stored, or none of it. A code that exists already is a
-        400 whose `errors` name each item at fault.
+        A list is stored as a whole or not at all. If a code exists already, the response is 400,
+        and its `errors` name each invalid item.
         """
         try:
             storage.add(owner, new.codes)
@@ -104,7 +104,7 @@ def _add_removals(codes: JSONBlueprint, storage: Storage) -> None:
     def delete_authorization_code(owner: Owner, code: str) -> Response:
         """Remove an authorization code from a user
 
-        It is no error if the code does not exist.
+        It is not an error if the code does not exist.
         """
         _audit("delete", owner, storage.remove(owner, [code]))
         return json_response({})

@@ -14,7 +14,7 @@ from . import formats
 from .formats import COLUMNS, DEFAULTS, InputError, Record, Rejected
 
 _NOT_UTF8 = (
-    "is not UTF-8 text, but perhaps a spreadsheet, compressed, Latin-1 or UTF-16; "
+    "is not UTF-8 text; it may be a spreadsheet, a compressed file, Latin-1 or UTF-16; "
     "save it as UTF-8 (in a spreadsheet: 'CSV UTF-8'), and try again"
 )
 
@@ -59,7 +59,7 @@ class Reader:
         for column in COLUMNS:
             value, rule = complete.get(column), self._rules.get(column)
             if not isinstance(value, str):
-                return Rejected(line, f"{column}: Must be there, and be a text.", values)
+                return Rejected(line, f"{column}: Must be present, and be text.", values)
             if rule and not rule.holds(value):
                 return Rejected(line, f"{column}: {rule.message}", values)
         return StagedRow(line, tuple(complete[column] for column in COLUMNS))

@@ -56,7 +56,7 @@ def list_codes(as_json: bool, **owner: str) -> None:
 @click.argument("code")
 @json_option
 def show_code(code: str, as_json: bool, **owner: str) -> None:
-    """Show one CODE of a user; - reads it from standard input.
+    """Show one CODE of a user. If CODE is -, it is read from standard input.
 
     \b
     Example:
@@ -73,7 +73,9 @@ def show_code(code: str, as_json: bool, **owner: str) -> None:
 @click.argument("code")
 @click.argument("description", default="")
 def add_code(code: str, description: str, **owner: str) -> None:
-    """Add a CODE to a user; - reads it from standard input, where no other user sees it.
+    """Add a CODE to a user.
+
+    If CODE is -, it is read from standard input, which other users cannot see.
 
     \b
     Examples:
@@ -94,7 +96,9 @@ def add_code(code: str, description: str, **owner: str) -> None:
 @main.command("remove", params=[*_OWNER])
 @click.argument("codes", nargs=-1, required=True)
 def remove_codes(codes: tuple[str, ...], **owner: str) -> None:
-    """Remove CODES of a user; - reads one from standard input. Codes that are absent are no error.
+    """Remove CODES of a user.
+
+    Each - is a code that is read from standard input. Codes that do not exist are ignored.
 
     \b
     Example:

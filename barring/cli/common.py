@@ -44,13 +44,13 @@ class Commands(click.Group):
         except click.Abort:
             message = "interrupted"
         except OutcomeUnknown as error:
-            message = f"{error}; this may or may not have happened, so check before you repeat it"
+            message = f"{error}; the change may or may not have happened; check before you retry"
         except (SettingsError, StorageError, AlreadyExists, InputError) as error:
             message = str(error)
         except OSError as error:
             message = ": ".join(filter(None, (error.filename, error.strerror))) or str(error)
         except UnicodeError:
-            message = "the text does not fit this shell's encoding; try LC_ALL=C.UTF-8"
+            message = "this shell's encoding cannot represent the text; try LC_ALL=C.UTF-8"
         if message:
             click.echo(f"barring: {one_line(message)}", err=True)
         sys.exit(status)
@@ -66,7 +66,7 @@ class Commands(click.Group):
 def main() -> None:
     """Serve and manage authorization codes for outgoing call barring.
 
-    Every setting is an environment variable, BARRING_...; `barring check-config` shows them.
+    Settings are environment variables, BARRING_...; `barring check-config` shows them.
     """
 
 

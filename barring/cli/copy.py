@@ -30,8 +30,8 @@ def copy_codes(source: str, target: str) -> None:
     """Copy all codes from one database to another, of any engine, and compare the two.
 
     Stop the service first: codes written during the copy are not copied. Either all codes are
-    copied or none; if the copy is interrupted, run it again. The target must not contain codes; it
-    is created if it does not exist.
+    copied or none; if the copy is interrupted, run it again. The target must not contain other
+    codes; it is created if it does not exist.
 
     \b
     Example:
@@ -56,7 +56,7 @@ def copy_codes(source: str, target: str) -> None:
         for _ in _batches(goal, stored):
             pass
     if read.digest() != stored.digest():
-        raise StorageError(f"{goal}: holds other codes than {origin}; name an empty database")
+        raise StorageError(f"{goal}: contains other codes than {origin}; name an empty database")
     if empty:
         audit("create", count)
-    click.echo(f"{count} codes copied; both hold the same ({read.hexdigest()})")
+    click.echo(f"{count} codes copied; the checksums match ({read.hexdigest()})")

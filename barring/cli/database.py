@@ -59,7 +59,7 @@ def check(as_json: bool) -> None:
 def vacuum() -> None:
     """Rewrite the database so that no deleted code can be read in its files.
 
-    The service may be running. Its writes wait meanwhile, and may be answered with 503.
+    The service may be running. Its writes wait for the end of the vacuum, and may get 503.
 
     \b
     Example:
@@ -67,4 +67,4 @@ def vacuum() -> None:
     """
     with opened_storage() as storage:
         storage.vacuum()
-    click.echo("the database contains nothing of the codes that were deleted")
+    click.echo("the database no longer contains any deleted code")

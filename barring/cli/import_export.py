@@ -108,7 +108,7 @@ def _report(count: int, rejections: _Rejections, delete: bool, dry_run: bool) ->
 
 @main.command("import")
 @click.argument("file", type=click.File("rb"))
-@click.option("--delete", is_flag=True, help="Remove the codes; absent ones are no error.")
+@click.option("--delete", is_flag=True, help="Remove the codes; ignore missing ones.")
 @click.option(
     "--on-existing",
     type=click.Choice(["fail", "skip", "replace"]),
@@ -140,7 +140,7 @@ def import_file(
       barring import --delete leavers.csv
     """
     if delete and on_existing != "fail":
-        raise click.UsageError("--delete and --on-existing exclude each other")
+        raise click.UsageError("--delete and --on-existing cannot be combined")
     if errors:
         _check_errors_file(errors, file, keep_going and not dry_run)
     rule = None if delete else code_rule(Settings.from_environment().code_pattern)
@@ -165,7 +165,7 @@ def import_file(
 @main.command("export")
 @click.argument("file", type=_FILE, default="-")
 @click.option(
-    "--format", "kind", type=click.Choice(["csv", "tsv", "ndjson"]), help="[default: by name]"
+    "--format", "kind", type=click.Choice(["csv", "tsv", "ndjson"]), help="[default: by extension]"
 )
 def export_file(file: Path, kind: str | None) -> None:
     """Write all codes, as of one moment, to FILE or standard output.
@@ -177,7 +177,7 @@ def export_file(file: Path, kind: str | None) -> None:
     """
     kind = kind or _KINDS.get(file.suffix.lower())
     if kind is None:
-        raise InputError(f"{file}: its ending is none of{' '.join(_KINDS)}; add --format")
+        raise InputError(f"{file}: its extension is not one of{' '.join(_KINDS)}; add --format")
     with opened_storage() as storage, _writer(storage, file, kind) as writer:
         rows, total = storage.export(), storage.count()
         with progress("Writing", iterable=rows, length=total, update_min_steps=BATCH) as bar:

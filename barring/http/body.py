@@ -64,7 +64,7 @@ def read_body(request: Request) -> bytes:
     except TimeoutError:
         abort(408, message="The body stopped arriving; send it without a pause.")
     except (OSError, ParseException):  # gunicorn parses chunks while it reads them.
-        abort(400, message="The body ends early or is not framed as HTTP demands.")
+        abort(400, message="The body ends early, or its chunks are not valid HTTP.")
     if len(body) > limit:
         _refuse_too_large(limit)
     if len(body) < length:
@@ -83,7 +83,7 @@ def _read_chunked(stream: BinaryIO, limit: int) -> bytes:
 
 
 def _refuse_too_large(limit: int) -> NoReturn:
-    abort(413, message=f"A body holds at most {limit} bytes; send the list in parts.")
+    abort(413, message=f"A body may have at most {limit} bytes; send the list in parts.")
 
 
 def leave_body(request: Request) -> None:

@@ -11,9 +11,9 @@ from schemas.errors import Error
 from .application import RETRY_AFTER, current_request
 
 _MESSAGES = {
-    404: "Nothing is at this path; /openapi.json lists the paths.",
-    405: "This path does not take that method; the header Allow lists those it takes.",
-    500: "An unexpected fault, which the log describes under this answer's X-Request-ID.",
+    404: "There is nothing at this path; /openapi.json lists the paths.",
+    405: "This path does not support the method; the header Allow lists those it supports.",
+    500: "An internal error; the log describes it under the X-Request-ID of this response.",
 }
 
 
@@ -31,11 +31,11 @@ class JSONErrors(Api):
         return payload, status, own_headers | headers
 
     def handle_unavailable_storage(self, error: StorageUnavailable) -> ResponseReturnValue:
-        """Answer 503. The reason goes into the log alone, because it may name files."""
+        """Respond with 503. The reason is only logged, because it may contain file names."""
         logs.emit("storage_unavailable", request_id=current_request().id, reason=str(error))
-        message = "The database cannot answer now, and nothing was changed; try again."
+        message = "The database is unavailable, and nothing was changed; try again."
         if isinstance(error, OutcomeUnknown):
             message = (
-                "The database failed: this may or may not have happened; read before you retry."
+                "The database failed; the write may or may not have happened. Read before retrying."
             )
         return self.handle_http_exception(ServiceUnavailable(message, retry_after=RETRY_AFTER))

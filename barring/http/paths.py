@@ -38,10 +38,10 @@ def _check_path() -> None:
     request = current_request()
     raw = request.environ.get("RAW_URI", "")
     if "#" in raw:
-        # gunicorn would drop what follows, and with it half of a code.
-        abort(400, message="A path may not hold a raw #; write it as %23.")
+        # gunicorn would drop everything after it, perhaps the rest of a code.
+        abort(400, message="A path may not contain a raw #; write it as %23.")
     if "%2f" in raw.partition("?")[0].lower():
-        abort(400, message="A path may not hold %2F: no id and no code holds a slash.")
+        abort(400, message="A path may not contain %2F: ids and codes have no slash.")
     try:
         path = request.environ["PATH_INFO"].encode("latin-1").decode()
     except UnicodeDecodeError:

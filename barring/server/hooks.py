@@ -43,7 +43,7 @@ def before_listening(server: Any) -> None:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 bind = server.cfg.bind[0]
-                sys.exit(f"barring: BARRING_BIND: {bind}: {error.strerror}; set another")
+                sys.exit(f"barring: BARRING_BIND: {bind}: {error.strerror}; set another address")
         time.sleep(0.2)
 
 

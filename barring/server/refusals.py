@@ -14,11 +14,11 @@ from barring.http.application import HEADERS
 from .connections import SlowHead
 
 _REFUSALS: dict[type[BaseException], tuple[int, str]] = {
-    SlowHead: (408, "The head of the request took too long."),
+    SlowHead: (408, "The headers of the request took too long."),
     errors.LimitRequestLine: (414, "The request line is too long."),
     errors.LimitRequestHeaders: (431, "The headers are too long, or too many."),
-    errors.ExpectationFailed: (417, "Expect only 100-continue."),
-    errors.UnsupportedTransferCoding: (501, "Send the body plain or chunked."),
+    errors.ExpectationFailed: (417, "The only supported Expect header is 100-continue."),
+    errors.UnsupportedTransferCoding: (501, "The only supported Transfer-Encoding is chunked."),
 }
 
 

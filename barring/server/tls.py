@@ -15,7 +15,7 @@ def tls_settings(settings: Settings) -> dict[str, Any]:
         context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            "BARRING_TLS_CERT_FILE, BARRING_TLS_KEY_FILE: must hold a certificate and its key "
+            "BARRING_TLS_CERT_FILE, BARRING_TLS_KEY_FILE: must contain a certificate and its key "
             f"({error.strerror if isinstance(error, OSError) else error})"
         ) from error
     return {"certfile": settings.tls_cert_file, "keyfile": settings.tls_key_file}

@@ -22,4 +22,4 @@ def open_storage(url: str) -> Storage:
             reason = f"postgresql:// needs the extra 'postgres' of this package ({error})"
             raise StorageError(reason) from error
         return PostgresStorage(url)
-    raise StorageError(f"no storage engine serves {scheme}:// (there is: sqlite, postgresql)")
+    raise StorageError(f"there is no storage engine for {scheme}:// (only sqlite and postgresql)")

@@ -17,8 +17,8 @@ Row = tuple[str, ...]
 """An owner and a code in one tuple, in the order of `statements.COLUMNS`."""
 
 NO_DATABASE = (
-    "there is no database yet; serve, add, import and restore create it, "
-    "and BARRING_DATABASE_URL says where"
+    "there is no database yet; create it with serve, add, import or restore, "
+    "or set BARRING_DATABASE_URL to an existing one"
 )
 
 READY_FOR = 1.0

@@ -123,7 +123,7 @@ def other_program(path: Path) -> None:
 
 
 GARBAGE = bytes(range(255, -1, -1)) * 2
-NO_DATABASE = "is not a SQLite database; name another file, or restore a backup"
+NO_DATABASE = "is not an SQLite database; name another file, or restore a backup"
 DAMAGED = "is damaged; restore a backup"
 FOREIGN = "is another program's database; name another file in BARRING_DATABASE_URL"
 LATER = (
@@ -204,7 +204,7 @@ def test_read_only_file_stops_the_start(database: Path, wal: bool) -> None:
         leave_a_wal(database)
     before = content(database)
     with read_only(database.parent):
-        assert "cannot be written; mend its permissions or its file system" in refusal(database)
+        assert "cannot be written; check its permissions and its file system" in refusal(database)
     assert content(database) == before
 
 

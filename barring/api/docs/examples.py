@@ -13,6 +13,6 @@ NEW_CODES = {
 }
 CODES_TO_REMOVE = {"a list of codes": {"value": {"authCodes": [{"code": "03"}, {"code": "04"}]}}}
 LOCATION = {
-    "description": "The path of the new code; only if one was created, and not a list",
+    "description": "The path of the new code; not sent for a list",
     "schema": {"type": "string", "format": "uri-reference"},
 }

@@ -21,24 +21,24 @@ from schemas.rules import OWNER_ID
 
 _DESCRIPTION = """\
 Users may be barred from dialling some outgoing numbers. A user who keys in a valid
-**authorization code** may place the call all the same. This service keeps those codes, per
+**authorization code** may place the call anyway. This service stores those codes for each
 tenant, group and user.
 
-Say who you are with **Authorize**. An End User can read; a Group Admin, and every higher role,
+Identify yourself with **Authorize**. An End User can read; a Group Admin and every higher role
 can also write.
 """
 
 
 _ERRORS = {
     400: ("responses", "The request is not valid; `message` and `errors` say why."),
-    401: ("security", "The request does not say who the caller is, or not credibly."),
-    403: ("security", "The caller's role or scope does not reach this user's codes."),
+    401: ("security", "The request does not identify a valid caller."),
+    403: ("security", "The caller's role is too low, or its scope does not cover the user."),
     404: ("responses", "There is no such code, or nothing at this path."),
     408: ("requestBody", "The body stopped arriving."),
     413: ("requestBody", "The body is too long."),
     415: ("requestBody", "The body is not declared as application/json."),
-    500: ("responses", "An unexpected fault; the log describes it under X-Request-ID."),
-    503: ("responses", "The service cannot answer now; try again after Retry-After seconds."),
+    500: ("responses", "An internal error; the log describes it under X-Request-ID."),
+    503: ("responses", "The service is unavailable; try again after Retry-After seconds."),
 }
 """What an operation's document must have for an error to be possible, and the error in words."""
 

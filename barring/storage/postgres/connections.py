@@ -118,7 +118,7 @@ def parameters(url: str) -> tuple[str, str]:
     try:
         given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.ProgrammingError:  # Its text may quote a password.
-        raise StorageError("the postgresql:// URL is none that PostgreSQL knows") from None
+        raise StorageError("the postgresql:// URL is not valid for PostgreSQL") from None
     host, port, database = (given.get(part, "") for part in ("host", "port", "dbname"))
     name = f"postgresql://{host}{port and f':{port}'}/{database}"
     if "@" in name:

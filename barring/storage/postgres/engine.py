@@ -86,8 +86,9 @@ class PostgresStorage(Storage):
     def vacuum(self) -> None:
         with self._dedicated() as connection:
             connection.execute("VACUUM FULL authorization_codes")
-            if connection.warned:  # It passes over what is another role's.
-                raise StorageUnavailable(f"{self}: VACUUM is for the owner of authorization_codes")
+            if connection.warned:  # VACUUM skips a table that belongs to another role.
+                message = "only the owner of authorization_codes can vacuum it"
+                raise StorageUnavailable(f"{self}: {message}")
 
     def export(self) -> Generator[Row, None, None]:
         with (

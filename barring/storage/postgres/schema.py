@@ -34,7 +34,7 @@ def migrate(connection: Connection, name: str, create: bool) -> None:
     """
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
-        raise StorageError(f"{name}: its encoding is {encoding}; make a database with UTF8")
+        raise StorageError(f"{name}: its encoding is {encoding}; create one with UTF8")
     found = connection.execute("SELECT to_regclass('barring_migrations') IS NOT NULL")
     exists = found.fetchone() == (True,)
     if not exists and not create:

@@ -129,7 +129,7 @@ class SQLiteStorage(Storage):
             database.execute("VACUUM")
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
-            raise StorageError(f"{self.path}: is in use; the -wal is not emptied, try again")
+            raise StorageError(f"{self.path}: is in use; its -wal was not emptied; try again")
 
     def export(self) -> Generator[Row, None, None]:
         with self._dedicated() as database:

@@ -18,12 +18,12 @@ BUSY_TIMEOUT = 5.0
 """Seconds to wait for a lock that another connection holds."""
 
 REMEDIES = {
-    "SQLITE_NOTADB": "is not a SQLite database; name another file, or restore a backup",
+    "SQLITE_NOTADB": "is not an SQLite database; name another file, or restore a backup",
     "SQLITE_CORRUPT": "is damaged; restore a backup",
-    "SQLITE_READONLY": "cannot be written; mend its permissions or its file system",
-    "SQLITE_CANTOPEN": "cannot be opened; mend the path or its permissions",
+    "SQLITE_READONLY": "cannot be written; check its permissions and its file system",
+    "SQLITE_CANTOPEN": "cannot be opened; check the path and its permissions",
     "SQLITE_BUSY": "was locked too long by another program; try again",
-    "SQLITE_FULL": "has no room left on its disk; make some",
+    "SQLITE_FULL": "is on a full disk; free some space",
 }
 """What is wrong and what to do, by the start of the error's name."""
 

@@ -20,7 +20,7 @@ def put_in_place(backup: Path, target: Path) -> None:
     this service, or another process has `target` open.
     """
     if backup.with_name(f"{backup.name}-wal").exists():
-        raise StorageError(f"{backup}: is no backup but a database in use, with its -wal beside it")
+        raise StorageError(f"{backup}: is not a backup but a database in use: it has a -wal file")
     with replacing(target) as partial:
         shutil.copyfile(backup, partial)
         _verify(partial, backup)
