@@ -13,9 +13,9 @@ from schemas.codes import NewCodes
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The service with these settings, by default those of the environment.
+    """Create the service with these settings, or by default with those of the environment.
 
-    Raises SettingsError or StorageError, with a message of one line, if it cannot serve.
+    Raises SettingsError or StorageError, with a one-line message, if the service cannot start.
     """
     settings = settings or Settings.from_environment()
     storage = open_storage(settings.database_url)

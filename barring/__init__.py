@@ -1,3 +1,3 @@
-"""Authorization codes for outgoing call barring, kept per tenant, group and user."""
+"""Authorization codes for outgoing call barring, stored per tenant, group and user."""
 
 __version__ = "0.1.0"

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 
 class Owner(NamedTuple):
-    """The user whom codes belong to: a user of a group of a tenant.
+    """The user that codes belong to, within a group and a tenant.
 
-    Ids are compared by code point. Ids that differ only in case or in Unicode form are different
-    owners; nothing is normalised.
+    Ids are compared by code point, and are not normalized: ids that differ only in case or in
+    Unicode form are different owners.
     """
 
     tenant: str

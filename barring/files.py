@@ -13,7 +13,8 @@ from pathlib import Path
 def replacing(target: Path) -> Iterator[Path]:
     """A new file with mode 0600, which is synced and replaces `target` at the end.
 
-    If `target` is a link, what it leads to is replaced. Raises OSError for a folder or a device.
+    If `target` is a link, the file that it points to is replaced. Raises OSError for a directory or
+    a device.
     """
     target = target.resolve()
     if target.exists() and not target.is_file():
@@ -45,6 +46,6 @@ def directory(path: Path) -> Iterator[int]:
 
 
 def sync_directory(path: Path) -> None:
-    """Sync a directory, so that the names in it survive a power cut."""
+    """Sync a directory, so that its entries survive a power failure."""
     with directory(path) as descriptor:
         os.fsync(descriptor)

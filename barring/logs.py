@@ -1,8 +1,9 @@
 """The log: JSON lines on standard error for requests, writes (audit) and everything else.
 
-No line contains an authorization code. A request is named by the template of its route. Of an
-exception only the type and the traceback's places are logged: its text may quote a value. A server
-does not wait until its log is read: if there is no room, it drops the line and counts it.
+No line contains an authorization code. The line of a request has the template of its route. The
+line of an exception has its type and the locations in its traceback, but not its text, which may
+quote a value. The server does not wait for the reader of its log: it drops a line that cannot be
+written at once, and counts it.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ listeners: list[Callable[[str, dict[str, Any]], object]] = []
 
 
 def emit(event: str, **values: Any) -> None:
-    """Write one line: the time, the event and its values. Processes do not mix their lines."""
+    """Write one line: the time, the event and its values. Lines of several processes never mix."""
     for listener in listeners:
         listener(event, values)
     _output.write(_line(event, values))
@@ -32,7 +33,7 @@ def _line(event: str, values: dict[str, Any]) -> bytes:
     record = {"time": datetime.now(UTC), "event": event, **values}
     try:
         return orjson.dumps(record, default=str) + b"\n"
-    except orjson.JSONEncodeError:  # Of a lone surrogate, for example. Logging must not fail.
+    except orjson.JSONEncodeError:  # For example for a lone surrogate. Logging must not fail.
         return json.dumps(record, default=str).encode() + b"\n"
 
 
@@ -45,7 +46,7 @@ class _Output:
         self._dropped = 0
 
     def never_wait(self) -> None:
-        """From now on drop lines for which there is no room, instead of waiting."""
+        """From now on, drop lines that cannot be written at once, instead of waiting."""
         mode = os.fstat(2).st_mode
         if stat.S_ISREG(mode):
             return
@@ -57,13 +58,13 @@ class _Output:
                 os.set_blocking(2, False)
 
     def write(self, line: bytes) -> None:
-        """Write a line, and before it the number of lines that were dropped."""
+        """Write a line. If lines were dropped, first write a line with their number."""
         start = b"\n" if self._cut else b""
         if self._dropped:
             start += _line("log_lines_dropped", {"count": self._dropped})
         try:
             self._cut = os.write(self._descriptor, start + line) < len(start + line)
-        except OSError:  # There is no room, or no reader any more. No request must fail for that.
+        except OSError:  # The pipe is full or has no reader. No request must fail because of that.
             self._dropped += 1
         else:
             self._dropped = int(self._cut)
@@ -74,7 +75,7 @@ never_wait = _output.never_wait
 
 
 def describe(error: BaseException | None) -> list[str]:
-    """An exception and its causes: their types and places in the code, without their texts."""
+    """An exception and its causes: their types and locations in the code, without their texts."""
     lines: list[str] = []
     while error is not None:
         lines.append(f"{type(error).__module__}.{type(error).__qualname__}")

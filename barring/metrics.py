@@ -1,7 +1,7 @@
 """Metrics for Prometheus, collected from the events of the log.
 
-prometheus_client decides when it is imported whether to share metrics between processes, by files.
-So only `enable` imports it, after it has set the folder of these files.
+When prometheus_client is imported, it decides whether processes share their metrics through files.
+Therefore it is imported only after `enable` has set the directory of these files.
 """
 
 import atexit
@@ -23,7 +23,7 @@ class Metrics:
     """The metrics of this process; `render` adds those of the others."""
 
     def __init__(self) -> None:
-        """Start to count. Only once per process: prometheus_client registers the names."""
+        """Start counting. Only one per process: prometheus_client registers the names."""
         from prometheus_client import Counter, Histogram
 
         labels = ["method", "route", "status"]
@@ -35,7 +35,7 @@ class Metrics:
         self.lock_wait = Histogram(
             "barring_write_lock_wait_seconds", "Time that writes waited for the write lock"
         )
-        # prometheus_client itself would look them up under a lock.
+        # Cached, because prometheus_client looks labels up under a lock.
         self._labelled = functools.cache(self.requests.labels)
         logs.listeners.append(self.count)
 
@@ -67,10 +67,10 @@ class Metrics:
 
 
 def enable(storage: Storage) -> Metrics:
-    """Start to count from zero, in this process and in those forked from it."""
+    """Start counting from zero, in this process and in those forked from it."""
     folder = tempfile.mkdtemp(prefix="barring-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    # When this process exits, not when one forked from it does.
+    # Only when this process exits, not when one that was forked from it does.
     atexit.register(_remove, folder, os.getpid())
     metrics = Metrics()
     storage.on_lock_wait = lambda seconds: metrics.count("write", {"waited": seconds})

@@ -1,4 +1,4 @@
-"""Pauses in long work, so that it does not hold up the other requests of its process."""
+"""Pauses in long work, so that it does not block the other requests of its process."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 PART = 1000
-"""Items of a long list that are worked on without a pause: about a millisecond's work."""
+"""The number of list items that are processed between two pauses: about a millisecond of work."""
 
 MOMENT = 1e-9
 """Seconds to sleep. With 0 gevent would run all ready callbacks before it polls for events."""
@@ -17,12 +17,12 @@ _gate = threading.Lock()
 
 
 def give_way() -> None:
-    """Let others run; where the standard library is patched, other greenlets."""
+    """Let other threads run, or other greenlets where the standard library is patched."""
     time.sleep(MOMENT)
 
 
 def pause() -> None:
-    """Give way in long work. Of all such work one part runs in each round of the event loop."""
+    """Give way in long work. Only one part of all long work runs per round of the event loop."""
     with _gate:
         give_way()
 

@@ -9,13 +9,13 @@ from typing import Any
 from barring.pauses import PART, pause
 
 _objects = itertools.count(1)
-"""Counts the objects that were parsed, of whatever texts."""
+"""Counts the parsed objects of all texts."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class NotJSON(Exception):
-    """The text is not strict JSON. The message says where or why, and quotes nothing of it."""
+    """The text is not strict JSON. The message says where or why, without quoting the text."""
 
 
 def parse_json(text: str) -> Any:

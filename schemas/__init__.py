@@ -1,1 +1,1 @@
-"""Marshmallow schemas of request and response bodies. They know no storage and no request."""
+"""Marshmallow schemas of request and response bodies, independent of storage and requests."""

@@ -1,4 +1,4 @@
-"""Items of long lists, loaded fast."""
+"""Fast loading of long lists of items."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, cast
@@ -10,7 +10,7 @@ from barring.pauses import in_parts
 from .rules import TextRule
 
 MOST_FAULTS = 10_000
-"""How many invalid items one answer names: a million would keep a worker busy for too long."""
+"""The maximum number of invalid items in a response: a million would block a worker too long."""
 
 
 class Item(Schema):
@@ -28,14 +28,15 @@ class Item(Schema):
 class ItemList(fields.List[Any]):
     """A list of at least one item.
 
-    marshmallow takes 10 µs for an item. So items are first checked field by field, many at once,
-    and marshmallow gets only those parts of the list that hold an invalid one, to name its faults.
+    marshmallow takes 10 µs per item. Therefore items are first checked field by field, many at
+    once. Only the parts of the list with an invalid item are passed to marshmallow, which reports
+    the faults.
     """
 
     def __init__(self, item: Item, *, distinct: bool = False) -> None:
-        """With `distinct`, repeated codes are named together with invalid items.
+        """With `distinct`, repeated codes are reported together with invalid items.
 
-        Those of a list without invalid items are named when it is stored, together with existing
+        If no item is invalid, they are reported when the list is stored, together with existing
         codes.
         """
         super().__init__(fields.Nested(item), required=True, validate=validate.Length(min=1))

@@ -15,17 +15,17 @@ CODE_PATTERN = "[0-9A-Za-z*#._-]+"
 
 
 class TextRule(Validator):
-    """A text of limited length that matches a regular expression from end to end."""
+    """A rule for strings: length limits, and a pattern that the whole string must match."""
 
     def __init__(
         self, minimum: int, maximum: int, pattern: str, more: str, never: str = r"\x00"
     ) -> None:
-        """`more` says what the rule demands beside the length.
+        """`more` states what the rule demands besides the length.
 
-        `never` are characters that no text may hold. NUL must be among them: not every database can
-        store it.
+        `never` lists the characters that no text may contain. NUL must be among them: not every
+        database can store it.
         """
-        # Under these names apispec looks for the limits and the pattern to document.
+        # apispec reads the limits and the pattern from attributes with these names.
         self.min, self.max, self.equal = minimum, maximum, None
         self.pattern = pattern
         self.regex = re.compile(f"^(?:{pattern})$")
@@ -35,11 +35,11 @@ class TextRule(Validator):
         self._matches = re.compile(rf"{within}(?:{pattern})", re.ASCII).fullmatch
 
     def holds(self, value: Any) -> bool:
-        """Whether the value is a text that keeps the rule."""
+        """Whether the value is a string that follows the rule."""
         return isinstance(value, str) and self._matches(value) is not None
 
     def all_hold(self, texts: Iterable[str]) -> bool:
-        """Whether every text keeps the rule."""
+        """Whether every text follows the rule."""
         return all(map(self._matches, texts))
 
     def __call__(self, value: Any) -> Any:
@@ -62,5 +62,5 @@ DESCRIPTION = TextRule(0, 80, r"[^\x00]*", "not the character NUL")
 
 def code_rule(pattern: str) -> TextRule:
     """The rule for new codes; `pattern` is the setting BARRING_CODE_PATTERN."""
-    # No path can name a slash.
+    # A slash is never valid: the path of such a code could not be written.
     return TextRule(2, 14, pattern, f"match {pattern} from end to end", never="/\\x00")

@@ -1,4 +1,4 @@
-"""Who the caller is, and what it may do.
+"""Authentication and authorization of callers.
 
 `requires(role)` protects a view. The mode, chosen by BARRING_AUTH, identifies the caller.
 """

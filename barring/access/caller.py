@@ -10,8 +10,8 @@ from barring.domain import Owner
 class Role(Enum):
     """A role: its title, its rank and its scope.
 
-    A role has the rights of all roles of a lower rank. The scope names the parts of an owner that
-    must be the caller's own.
+    A role has the rights of all roles of a lower rank. The scope is a tuple of the parts of an
+    owner that must equal the caller's own tenant, group or user.
     """
 
     END_USER = "End User", 1, ("tenant", "group", "user")
@@ -32,7 +32,7 @@ ROLES = {
     for role in Role
     for spelling in (role.title, role.name.lower(), role.name.lower().replace("_", "-"))
 }
-"""Every accepted spelling: "End User", "end_user" and "end-user" are one."""
+"""The roles by every accepted spelling, such as "End User", "end_user" and "end-user"."""
 
 
 class Caller(NamedTuple):
@@ -46,11 +46,11 @@ class Caller(NamedTuple):
 
     @classmethod
     def of(cls, role: Role, sent: Mapping[str, Any]) -> Self:
-        """The caller that sent these values; those outside the role's scope are dropped."""
+        """The caller with this role that sent these values; only the scope's parts are used."""
         return cls(role, {part: sent.get(part) for part in role.scope})
 
     def missing_part(self) -> str | None:
-        """The first part of the role's scope that was not sent as a text."""
+        """The first part of the role's scope that was not sent as a string, or None."""
         return next((part for part, own in self.scope.items() if not isinstance(own, str)), None)
 
     def may_reach(self, owner: Owner) -> bool:

@@ -1,4 +1,4 @@
-"""The decorator that protects views. Here alone it is decided who may call one."""
+"""The decorator that protects views: it alone decides who may call them."""
 
 import inspect
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from .caller import Role
 from .mode import Mode
 
 EXTENSION = "barring.access"
-"""Where an application keeps its mode."""
+"""The key of the mode in `app.extensions`."""
 
 
 def requires(role: Role) -> Callable[[Callable[..., Any]], Any]:
     """Let only callers with this role or a higher one call the view, and only within their scope.
 
-    The view gets the `owner` that its path names instead of the three ids. This must be the
-    outermost decorator, so that others learn nothing, not even whether their body was valid. Adds
+    The view gets one `owner` instead of the three ids in its path. This must be the outermost
+    decorator, so that a refused caller learns nothing, not even whether its body was valid. Adds
     the security schemes and the role to the OpenAPI document.
     """
 

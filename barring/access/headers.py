@@ -1,4 +1,4 @@
-"""The modes that trust headers: `local` those from this machine, `gateway` those of a gateway."""
+"""The modes that trust headers: `local` trusts clients on this machine, `gateway` a gateway."""
 
 import hmac
 from functools import lru_cache
@@ -51,7 +51,7 @@ class Local(Mode):
 
 
 class Gateway(Mode):
-    """Trusts a gateway that sends its secret. It must send every part of the role's scope."""
+    """Trusts a gateway that sends its secret, and every part of the role's scope."""
 
     security_schemes: ClassVar = {
         **Local.security_schemes,
@@ -70,7 +70,7 @@ class Gateway(Mode):
     def caller(self) -> Caller:
         request = current_request()
         sent = request.headers.get(SECRET_HEADER, "").encode("latin-1")
-        # A list, so that every secret is compared, whichever fits.
+        # A list, not a generator: every secret is compared, so timing does not tell which matches.
         if not any([hmac.compare_digest(sent, secret) for secret in self._secrets]):
             message = f"Only the gateway may send requests, with its secret in {SECRET_HEADER}."
             refuse(401, "gateway_secret", message, 'Gateway realm="barring"')
@@ -97,7 +97,7 @@ def _caller_by_headers(request: Request) -> Caller:
 @lru_cache
 def _decoded(part: str, value: str) -> str:
     try:
-        if "," in value:  # Two headers of one name arrive joined by a comma.
+        if "," in value:  # Two headers with the same name are joined by a comma.
             raise ValueError
         return unquote_to_bytes(value.encode("ascii")).decode("utf-8")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What all modes have in common."""
+"""The base class of all modes."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NoReturn
@@ -26,11 +26,11 @@ class Mode(ABC):
 
     @abstractmethod
     def caller(self) -> Caller:
-        """The caller of the current request. Calls `refuse` for one that it does not trust."""
+        """The caller of the current request. Calls `refuse` if the mode does not trust it."""
 
 
 def refuse(status: int, reason: str, message: str, challenge: str | None = None) -> NoReturn:
-    """Answer 401 with its challenge, or 403, and log the reason; never log what was sent."""
+    """Abort with 401 and its challenge, or with 403. Log the reason, but not what was sent."""
     request = current_request()
     logs.emit(
         "refused_authentication",

@@ -58,7 +58,7 @@ class Token(Mode):
         return caller
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """The claims of a token that one of the keys signed; any other is refused."""
+        """The claims of a token that was signed with one of the keys. Refuses any other token."""
         fault = "the token is malformed"
         for key in self._keys:
             try:
@@ -79,7 +79,7 @@ class Token(Mode):
 
 
 def _refuse_token(fault: str) -> NoReturn:
-    """Answer 401 as RFC 6750, section 3, says."""
+    """Abort with 401 as RFC 6750, section 3, specifies."""
     challenge = f'Bearer realm="barring", error="invalid_token", error_description="{fault}"'
     refuse(401, "token_invalid", f"The bearer token is not accepted: {fault}.", challenge)
 

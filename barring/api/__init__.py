@@ -1,1 +1,1 @@
-"""The resources of the HTTP API, a module for each."""
+"""The resources of the HTTP API, one module each."""

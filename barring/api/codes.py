@@ -24,7 +24,7 @@ PREFIX = (
 
 
 def blueprint(storage: Storage, new_codes: schemas.NewCodes) -> JSONBlueprint:
-    """The operations on the codes in `storage`; `new_codes` loads the bodies that create some."""
+    """The operations on the codes in `storage`; `new_codes` loads the bodies of POST requests."""
     codes = JSONBlueprint(
         "Authorization codes",
         __name__,

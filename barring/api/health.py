@@ -12,12 +12,12 @@ def blueprint(storage: Storage, metrics: Metrics | None) -> Blueprint:
 
     @health.get("/health/live")
     def live() -> dict[str, str]:
-        """Answer 200 while the process runs."""
+        """Respond with 200 while the process runs."""
         return {"status": "live"}
 
     @health.get("/health/ready")
     def ready() -> dict[str, str]:
-        """Answer 200 if the database can be read and written, otherwise 503."""
+        """Respond with 200 if the database can be read and written, otherwise with 503."""
         storage.check_ready()
         return {"status": "ready"}
 
@@ -25,7 +25,7 @@ def blueprint(storage: Storage, metrics: Metrics | None) -> Blueprint:
 
         @health.get("/metrics")
         def figures() -> Response:
-            """The figures of all workers."""
+            """The metrics of all workers."""
             return Response(metrics.render(), content_type=CONTENT_TYPE)
 
     return health

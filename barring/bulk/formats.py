@@ -13,13 +13,13 @@ from barring.strict_json import NotJSON, parse_json
 
 COLUMNS = Owner._fields + AuthorizationCode._fields
 DEFAULTS = {"description": ""}
-"""The columns that a file may omit, and their values then."""
+"""The columns that a file may omit, and their default values."""
 REJECTION_COLUMNS = ("line", "reason")
-"""The columns that a file of rejected rows has too. An import ignores them."""
+"""The additional columns of a file of rejected rows. An import ignores them."""
 
 
 class InputError(Exception):
-    """The input cannot be accepted. The message is one line: why, and what to do."""
+    """The input cannot be accepted. The one-line message says why, and what to do."""
 
 
 class Rejected(NamedTuple):
@@ -28,7 +28,7 @@ class Rejected(NamedTuple):
     line: int
     reason: str
     values: Mapping[str, Any]
-    """By column; JSON that is not an object is in the column `text`."""
+    """The content by column; JSON that is not an object is in the column `text`."""
     excess: Sequence[str] = ()
     """The cells after the last column of a table."""
 
@@ -37,7 +37,7 @@ Record = tuple[int, dict[str, Any]] | Rejected
 
 
 def parse_table(lines: Iterable[str], header: str) -> Iterator[Record]:
-    """CSV, delimited by whichever is most frequent in the header: tab, semicolon or comma."""
+    """Parse CSV. The delimiter is tab, semicolon or comma: the most frequent in the header."""
     reader = csv.reader(lines, delimiter=max("\t;,", key=header.count), strict=True)
     line = 1
     try:
@@ -74,7 +74,7 @@ def _column_names(cells: Sequence[str]) -> list[str]:
 
 
 def parse_json_array(text: str) -> Iterator[Record]:
-    """A JSON array of objects. The line of an item is its number."""
+    """Parse a JSON array of objects. The position of an item, from 1, serves as its line."""
     try:
         items = parse_json(text)
     except NotJSON as error:
@@ -83,7 +83,7 @@ def parse_json_array(text: str) -> Iterator[Record]:
 
 
 def parse_json_lines(lines: Iterable[str]) -> Iterator[Record]:
-    """A JSON object per line."""
+    """Parse one JSON object per line."""
     for number, line in enumerate(lines, 1):
         if text := line.strip():
             try:

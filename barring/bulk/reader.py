@@ -22,9 +22,9 @@ _NOT_UTF8 = (
 class Reader:
     """The rows of a file, each checked.
 
-    Without `code_rule` the file names codes to remove: a code may be any string, and its other
-    fields are ignored. `kind` is "csv" or "ndjson", which includes a JSON array. Raises InputError
-    with the `name` of the file, also during the iteration.
+    Without `code_rule`, the file lists codes to remove: a code may be any string, and its other
+    fields are ignored. `kind` is "csv" or "ndjson", which includes a JSON array. The constructor
+    and the iteration raise InputError, with the `name` of the file.
     """
 
     def __init__(self, stream: BinaryIO, name: str, code_rule: TextRule | None) -> None:

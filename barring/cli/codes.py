@@ -26,7 +26,7 @@ _OWNER = [click.Argument([name], type=_owner_id) for name in Owner._fields]
 
 
 def _code(argument: str) -> str:
-    """The code of an argument, which other users can read, or from standard input instead."""
+    """The code in an argument, or from standard input if the argument is `-`."""
     if argument != "-":
         return argument
     if not (line := sys.stdin.buffer.readline()):

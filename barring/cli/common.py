@@ -29,10 +29,10 @@ class Commands(click.Group):
     """
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
-        """Run the command that the arguments name, by default those of the program."""
+        """Run the command in the arguments, which by default are those of the program."""
         status, message = 1, ""
         try:
-            # A file that is opened later, such as the database, would become the stream.
+            # A file that is opened later, such as the database, would get the stream's descriptor.
             # tests/test_command_line.py: test_closed_stream_is_refused.
             if None in (sys.stdin, sys.stdout, sys.stderr):
                 raise InputError("a standard stream is closed; redirect it to /dev/null")
@@ -76,7 +76,7 @@ def _exit(number: int, _: object) -> NoReturn:
 
 
 def one_line(text: str) -> str:
-    """A text with spaces for line ends and for characters that control a terminal."""
+    """Replace line ends and terminal control characters in a text by spaces."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
@@ -92,7 +92,7 @@ def opened_storage(*, create: bool = False) -> Iterator[Storage]:
 
 
 def progress(label: str, **options: Any) -> Any:
-    """A progress bar of click's, with its options, that shows on a terminal only."""
+    """click's progress bar, with click's options, shown only on a terminal."""
     hidden = not sys.stderr.isatty()
     return click.progressbar(label=label, file=sys.stderr, hidden=hidden, **options)
 

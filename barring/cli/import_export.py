@@ -57,7 +57,7 @@ def _counted(count: int, thing: str) -> str:
 def _writer(
     storage: Storage, path: Path, kind: str, more: tuple[str, ...] = ()
 ) -> Iterator[Writer]:
-    """A writer to a file that appears when it is complete, or for - to standard output.
+    """A writer to a file that appears when it is complete, or to standard output for `-`.
 
     Raises InputError for a file of the database.
     """
@@ -80,7 +80,7 @@ def _check_errors_file(errors: Path, file: BinaryIO, keep_going: bool) -> None:
 
 
 def _stage(file: BinaryIO, reader: Reader, staging: Staging, rejections: _Rejections) -> None:
-    """Stage the valid rows of a file, of rows with the same code the first only."""
+    """Stage the valid rows of a file. Of rows with the same code, stage only the first."""
     size = os.fstat(file.fileno()).st_size if file.seekable() else 0
     rows = iter(reader)
     with progress("Reading", length=size) as bar:

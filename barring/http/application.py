@@ -1,4 +1,4 @@
-"""The kind of Flask application that the service is."""
+"""The service's subclasses of Flask's application, request and response."""
 
 import os
 import time
@@ -19,25 +19,25 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""On every answer that does not set its own."""
+"""The default headers of every response."""
 
 RETRY_AFTER = 1
-"""Seconds after which a client may try again what could not be done now."""
+"""The header Retry-After of 503 responses, in seconds."""
 
 
 class OrjsonProvider(DefaultJSONProvider):
-    """JSON by orjson: UTF-8, keys in their given order."""
+    """JSON by orjson: UTF-8, with keys in insertion order."""
 
     def dumps(self, obj: Any, *, indent: int | None = None, **_: Any) -> str:
-        """Serialise; `indent` of any width means two spaces."""
+        """Serialize; any `indent` means two spaces."""
         options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
         return orjson.dumps(obj, option=options).decode()
 
 
 class Request(flask.Request):
-    """A request that knows when it began, and has an id of ours.
+    """A request with its start time and an id.
 
-    Never the client's own id: it could smuggle a code into the log.
+    An id that the client sends is not used: it could bring a code into the log.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,15 +48,15 @@ class Request(flask.Request):
 
 
 def current_request() -> Request:
-    """The current request itself: flask's proxy costs a look-up at every use."""
+    """The current request, without Flask's proxy, which costs a lookup at every use."""
     return request_ctx.request  # type: ignore[return-value]
 
 
 class Response(flask.Response):
-    """An answer with its request's id, and with each safe header that it does not set itself."""
+    """A response with the id of its request, and with those HEADERS that it does not set itself."""
 
     def get_wsgi_response(self, environ: Any) -> tuple[Any, str, list[tuple[str, str]]]:
-        """The answer as the server takes it: here a header costs least."""
+        """The response as WSGI expects it. Headers are added here because it is fastest."""
         body, status, headers = super().get_wsgi_response(environ)
         own = {name for name, _ in headers}
         headers += [header for header in HEADERS.items() if header[0] not in own]
@@ -70,24 +70,24 @@ def json_response(value: Any) -> Response:
 
 
 def json_list(name: str, parts: Iterable[list[dict[str, str]]]) -> Response:
-    """An answer with one list, which is serialised in parts."""
+    """A response with one list, which is serialized in parts."""
     items = b",".join(orjson.dumps(part)[1:-1] for part in parts)
     return Response(b'{"%s":[%s]}\n' % (name.encode(), items), content_type="application/json")
 
 
 class Application(flask.Flask):
-    """A Flask that logs what no view expected without quoting the request or the exception."""
+    """A Flask application that logs unexpected errors without quoting requests or exceptions."""
 
     json_provider_class = OrjsonProvider
     request_class = Request
     response_class = Response
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return every function as it is: none is a coroutine, and to ask takes 5 µs a request."""
+        """Return `func`, which is never a coroutine function: checking takes 5 µs per request."""
         return func
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
-        """Match the path alone: no route depends on the host, and to parse it takes 10 µs."""
+        """Match only the path: no route depends on the host, and parsing it takes 10 µs."""
         if request is None:
             return super().create_url_adapter(request)
         return self.url_map.bind(
@@ -95,7 +95,7 @@ class Application(flask.Flask):
         )
 
     def log_exception(self, exc_info: Any) -> None:
-        """Tell the log where it happened, and nothing that the request held."""
+        """Log the type and location of the exception, without the content of the request."""
         request = current_request()
         logs.emit(
             "unexpected_error",

@@ -15,7 +15,7 @@ from barring.strict_json import NotJSON, parse_json
 from .application import RETRY_AFTER, Request, current_request
 
 LARGE = 1024 * 1024
-"""A body of more bytes counts as large. Those of a process share an allowance."""
+"""Bytes above which a body counts as large. All large bodies of a process share an allowance."""
 
 _JSON = re.compile(
     r'application/json\s*(;.*)?|"\s*application/json\s*(;[^"]*)?"\s*(;.*)?', re.IGNORECASE
@@ -24,13 +24,13 @@ _JSON = re.compile(
 
 
 class Allowance:
-    """How many bytes the large bodies of a process may hold together."""
+    """The number of bytes that all large bodies of a process may take up together."""
 
     def __init__(self, free: int) -> None:
         self._free = free
 
     def take(self, count: int) -> None:
-        """Take so many bytes until the request is answered. Aborts with 503 if fewer are free."""
+        """Reserve `count` bytes until the response is made. Aborts with 503 if fewer are free."""
         if count > self._free:
             message = "Too many large bodies are being received now; try again."
             abort(503, message=message, headers={"Retry-After": RETRY_AFTER})
@@ -46,13 +46,13 @@ _large_bodies = Allowance(256 * 1024 * 1024)
 
 
 def read_body(request: Request) -> bytes:
-    """The whole body.
+    """Read the whole body.
 
-    Aborts with 413 if it is too long, with 503 if there is no room for another large body, with
+    Aborts with 413 if it is too long, with 503 if the allowance for large bodies is used up, with
     408 if it stops arriving, and with 400 if it ends early.
     """
     limit: int = current_app.config["MAX_CONTENT_LENGTH"]
-    length = request.content_length or 0  # Of a chunked body it is not known.
+    length = request.content_length or 0  # The length of a chunked body is not known.
     if length > limit:
         _refuse_too_large(limit)
     if length > LARGE:
@@ -74,7 +74,7 @@ def read_body(request: Request) -> bytes:
 
 
 def _read_chunked(stream: BinaryIO, limit: int) -> bytes:
-    """A body of unknown length; of one over the limit, one byte more than the limit."""
+    """Read a body of unknown length, but at most one byte more than the limit."""
     body = stream.read(min(LARGE, limit) + 1)
     if len(body) > LARGE:
         _large_bodies.take(limit)
@@ -87,9 +87,9 @@ def _refuse_too_large(limit: int) -> NoReturn:
 
 
 def leave_body(request: Request) -> None:
-    """Close the connection after the answer, unless the whole body was read.
+    """Close the connection after the response, unless the whole body was read.
 
-    Its rest would have to be read before the next request.
+    Otherwise the rest of the body would come before the next request.
     """
     environ = request.environ
     has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
@@ -99,7 +99,7 @@ def leave_body(request: Request) -> None:
 
 
 class JSONParser(FlaskParser):
-    """Gives views the body as the schema loads it. Answers 413, 415 or 400, in this order."""
+    """Passes views the body as loaded by the schema. Checks for 413, 415 and 400 in this order."""
 
     DEFAULT_VALIDATION_STATUS = 400
 

@@ -17,11 +17,12 @@ from .body import leave_body
 
 
 class OwnerPart(BaseConverter):
-    """A tenant, group or user id in a path; a segment that cannot be one is not found."""
+    """A tenant, group or user id in a path. A path with an invalid id gets 404."""
 
-    # Not to_python: where that refuses a segment, werkzeug answers most methods with 405.
+    # Not to_python: if that refuses a segment, werkzeug responds to most methods with 405.
     regex = rf"(?=[^/]{{{OWNER_ID.min},{OWNER_ID.max}}}/)(?:{OWNER_ID.pattern})"
-    # It holds no slash, but what follows is thus one expression: half the time of one a segment.
+    # With False, werkzeug matches the rest of the path by one expression, although an id has no
+    # slash. That takes half the time of an expression for each segment.
     part_isolating = False
 
 
@@ -47,10 +48,10 @@ def _check_path() -> None:
     except UnicodeDecodeError:
         abort(400, message="The path is not UTF-8; percent-encode its UTF-8 bytes.")
     if "//" in path:
-        # werkzeug would pass over one more slash at the end.
+        # werkzeug would ignore an extra slash at the end.
         abort(404)
     if isinstance(request.routing_exception, NotFound) and not path.endswith("/"):
-        # For a path without its slash werkzeug forgets the methods of the rule.
+        # Without the trailing slash, werkzeug raises NotFound even if only the method is wrong.
         adapter = request_ctx.url_adapter
         if adapter and (allowed := adapter.allowed_methods(f"{path}/")):
             raise MethodNotAllowed(valid_methods=list(allowed))
@@ -62,7 +63,7 @@ def _end(response: Response) -> Response:
     logs.emit(
         "request",
         request_id=request.id,
-        # A client may invent a method, and it may hold a code.
+        # A client can send any text as the method, even one that contains a code.
         method=request.method if request.method in HTTPMethod.__members__ else "other",
         route=request.url_rule and request.url_rule.rule,
         status=response.status_code,

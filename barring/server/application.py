@@ -13,7 +13,7 @@ from .config import gunicorn_settings
 
 
 class Server(BaseApplication):
-    """gunicorn with the service. Raises SettingsError where gunicorn_settings does."""
+    """gunicorn with the service. Raises SettingsError if gunicorn_settings does."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -1,4 +1,4 @@
-"""What the single binary needs to serve: it runs as a child of a launcher that unpacked it."""
+"""Support for the single binary: its server is a child of the launcher that unpacked it."""
 
 import ctypes
 import fcntl
@@ -11,7 +11,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def lock_unpacked_files() -> None:
-    """Lock the folder of the unpacked files: programs that clean /tmp leave a locked one alone.
+    """Lock the folder of the unpacked files, so that programs that clean /tmp do not remove it.
 
     tests/test_binary.py: test_stopped_binary_cleans_up.
     """
@@ -19,7 +19,7 @@ def lock_unpacked_files() -> None:
 
 
 def stop_with_launcher() -> None:
-    """Have Linux stop this process when its launcher is killed, or it would keep the port.
+    """Have Linux stop this process when its launcher is killed. It would keep the port otherwise.
 
     tests/test_binary.py: test_launcher_killed_at_any_time_leaves_nobody.
     """

@@ -1,4 +1,4 @@
-"""gunicorn's settings: what the service asks of gunicorn, other than by subclassing it."""
+"""The service's settings for gunicorn."""
 
 import logging
 from typing import Any
@@ -19,7 +19,7 @@ class Log(Logger):
     """Sends the messages of gunicorn and of all libraries to the service's log."""
 
     def setup(self, cfg: Any) -> None:
-        """Replace gunicorn's own handler. Without a setting for it there is no access log."""
+        """Replace gunicorn's own handler. No setting enables gunicorn's access log."""
         super().setup(cfg)
         self.error_log.handlers = []
         self.error_log.propagate = True
@@ -29,7 +29,7 @@ class Log(Logger):
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
     """The settings of gunicorn, by gunicorn's names.
 
-    Raises SettingsError for an unusable TLS certificate. Raises the limit of open files.
+    Raises SettingsError for an unusable TLS certificate. Also increases the limit of open files.
     """
     if sends_secrets_unencrypted(settings):
         logs.emit(
@@ -51,12 +51,12 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "worker_connections": allowed_connections(),
         **tls_settings(settings),
         "logger_class": f"{Log.__module__}.{Log.__name__}",
-        "sendfile": False,  # It needs a plain socket, and would not limit the time.
+        "sendfile": False,  # It needs a plain socket, and would bypass the time limits.
         "umask": 0o177,  # A Unix socket is for its owner only.
         "control_socket_disable": True,
         "limit_request_line": 8190,
-        # No header may replace what the server itself knows: SCRIPT_NAME, the scheme, or X-Role by
-        # X_Role. No peer is then trusted more than another, so gunicorn need not look at addresses.
+        # No header may override SCRIPT_NAME or the scheme, and X_Role must not pass for X-Role.
+        # Then no peer is trusted more than another, and gunicorn need not check its address.
         "forwarder_headers": "",
         "secure_scheme_headers": {},
         "forwarded_allow_ips": "*",

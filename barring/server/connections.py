@@ -20,15 +20,15 @@ HEAD = 10
 """Seconds from the first byte of a request until its headers must be complete."""
 
 PAUSE = 30
-"""Seconds that a client may pause while it sends a body or reads an answer."""
+"""Seconds that a client may pause while it sends a body or reads a response."""
 
 LINGER = 10
-"""Seconds that the rest of a refused request is read, so that its sender reads the answer."""
+"""Seconds to read the rest of a refused request, so that the client gets the response."""
 
 IDLE_AT_STOP = 0.5
-"""Seconds that a connection must have been idle before a worker that stops closes it.
+"""Seconds that a connection must have been idle before a stopping worker closes it.
 
-On others the next request may be on its way; its answer closes them.
+On other connections, the next request may be on its way; they are closed after its response.
 tests/faults/test_restarts.py: test_idle_connection_is_closed_between_requests.
 """
 
@@ -46,7 +46,7 @@ class Listener(StreamServer):
         return 1 + len(self.pool) // 4
 
     def close(self) -> None:
-        """Accept the connections in the backlog, which would be reset, and stop listening.
+        """Accept the connections in the backlog, which would otherwise be reset; stop listening.
 
         tests/faults/test_restarts.py: test_sigterm_answers_every_request_in_flight.
         """
@@ -71,14 +71,14 @@ class Connection:
         self._limit: tuple[float, Exception] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """What gunicorn asks of a socket, other than to read and to write."""
+        """The other attributes of the socket, for gunicorn."""
         return getattr(self._sock, name)
 
     def recv(self, size: int) -> bytes:
-        """Read what the client sends next; nothing if it has closed.
+        """Read what the client sends next; empty if the client has closed the connection.
 
-        Raises NoMoreData if it was idle for too long, SlowHead, or TimeoutError for too long a
-        pause in a body.
+        Raises NoMoreData if the connection was idle for too long, SlowHead if the headers took too
+        long, and TimeoutError if the client paused for too long in a body.
         """
         round_of_loop = self._loop.now()
         now = time.monotonic()
@@ -95,11 +95,11 @@ class Connection:
         if not self._request and not self._head_until:
             self._head_until = time.monotonic() + HEAD
         if self._loop.now() == round_of_loop:
-            give_way()  # This greenlet did not wait, so let those run that did.
+            give_way()  # This greenlet did not wait, so let others run.
         return data
 
     def send(self, data: bytes | memoryview) -> int:
-        """Send as much as there is room for, and return how much.
+        """Send as much as the socket accepts, and return how many bytes that was.
 
         A client that reads nothing for too long is treated as disconnected.
         """
@@ -113,8 +113,8 @@ class Connection:
     def check_time(self) -> None:
         """End a read or write that has taken too long; called once a second.
 
-        A timer for each would cost a tenth of a request. The time limit of an SSL socket itself
-        starts anew with every piece of a record.
+        A timer for each read or write would cost a tenth of the time of a request. The timeout of
+        an SSL socket does not suffice: it restarts with every piece of a record.
         tests/test_connections.py: test_handshake_that_trickles_is_given_up.
         """
         if self._limit and time.monotonic() > self._limit[0]:
@@ -125,7 +125,7 @@ class Connection:
             self._greenlet.throw(self._limit[1])
 
     def sendall(self, data: bytes) -> None:
-        """Send a part of an answer. Its head is sent together with what follows, in one packet."""
+        """Send a part of a response. Its headers are sent with what follows, in one packet."""
         if self._request and not self._answer_begun:
             self._answer_begun, self._answer_head = True, data
             return
@@ -135,13 +135,13 @@ class Connection:
             rest = rest[self.send(rest) :]
 
     def begin_request(self, request: Any) -> None:
-        """Read the body of this request and send its answer from now on."""
+        """Begin this request: from now on, read its body and send its response."""
         if not self._head_until:
-            give_way()  # This request came together with the one before.
+            give_way()  # This request arrived together with the previous one.
         self._request, self._answer_begun = request, False
 
     def end_request(self) -> None:
-        """Finish the answer. What is read from now on is the next request."""
+        """Finish the response. What is read from now on is the next request."""
         if self._answer_head:
             self.sendall(b"")
         if self._lingers:
@@ -149,17 +149,17 @@ class Connection:
         self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
 
     def close_after_answer(self) -> None:
-        """Close the connection after the answer to the current request."""
+        """Close the connection after the response to the current request."""
         self._request.force_close()
         self._lingers = True
 
     def linger(self) -> None:
-        """Stop sending, and read on for some time: a reset could destroy the answer."""
+        """Stop sending, but read on for LINGER seconds: a reset could destroy the response."""
         self._request, self._head_until = None, 0.0  # A worker that stops need not wait for this.
         with contextlib.suppress(OSError), gevent.Timeout(LINGER, False):
             self._sock.shutdown(socket.SHUT_WR)
             while self._sock.recv(65536):
-                give_way()  # As long as there is something to read, no other greenlet would run.
+                give_way()  # Reads that do not wait would let no other greenlet run.
 
     def close_if_idle(self) -> None:
         """Close the connection if it is idle. A request that has already arrived is still read."""

@@ -1,4 +1,4 @@
-"""What gunicorn calls when the server starts, and when it forks a worker."""
+"""The hooks that gunicorn calls when the server starts, and when it forks a worker."""
 
 import contextlib
 import errno
@@ -31,7 +31,8 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 def before_listening(server: Any) -> None:
     """gunicorn's hook `on_starting`.
 
-    Exits with one line if the server cannot listen at its address. gunicorn would write a dozen.
+    Exits with a one-line message if the server cannot listen on its address. gunicorn itself would
+    print a dozen lines.
     """
     logs.never_wait()
     if server.master_pid or systemd.listen_fds(unset_environment=False):
@@ -57,14 +58,14 @@ def _try_to_bind(address: tuple[str, int] | str) -> None:
 
 def before_fork(server: Any, worker: Any) -> None:
     """gunicorn's hook `pre_fork`."""
-    # A worker that is told to stop before it handles signals stops once it does.
+    # If a worker gets a stop signal before it can handle signals, it stops as soon as it can.
     # tests/test_server.py: test_worker_told_to_stop_while_it_starts_ends_in_peace.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     gc.freeze()  # The collector would write to, and so copy, the memory shared with the master.
 
 
 def unblock_stop_signals() -> None:
-    """Let the signals through that before_fork blocked, first those that have arrived since."""
+    """Unblock the signals that before_fork blocked, and handle those that arrived since then."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
@@ -74,7 +75,7 @@ os.register_at_fork(after_in_parent=unblock_stop_signals)
 def before_serving(worker: Any) -> None:
     """gunicorn's hook `post_worker_init`."""
     get_hub().print_exception = _log_exception
-    # gunicorn asks for twenty settings at every request: have them at hand.
+    # gunicorn reads twenty settings per request: make them attributes, which are faster.
     vars(worker.cfg).update({name: s.get() for name, s in worker.cfg.settings.items()})
     storage = worker.wsgi.extensions["barring.storage"]
     storage.threads = ThreadPoolExecutor

@@ -8,11 +8,11 @@ CONNECTIONS = 10_000
 """Connections that a worker accepts at once if it may open enough files."""
 
 OTHER_FILES = 100
-"""Files that a worker opens besides: of the database, of the log and of the server."""
+"""Other files that a worker opens: for the database, the log and the server."""
 
 
 def allowed_connections() -> int:
-    """Raise the limit as far as needed and possible; return the connections that it allows."""
+    """Raise the limit as needed, up to the hard limit; return how many connections it allows."""
     needed = CONNECTIONS + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = max(soft, min(needed, hard))

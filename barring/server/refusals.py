@@ -1,4 +1,4 @@
-"""The server's own answers to requests that gunicorn cannot parse."""
+"""The server's own responses to requests that gunicorn cannot parse."""
 
 import contextlib
 import ssl
@@ -23,9 +23,9 @@ _REFUSALS: dict[type[BaseException], tuple[int, str]] = {
 
 
 def refuse(client: Any, error: BaseException) -> None:
-    """Send the answer to a request that gunicorn could not parse, in the application's format.
+    """Send the response to a request that gunicorn could not parse, in the application's format.
 
-    gunicorn's own answer and log would quote the invalid line, and with it perhaps a code.
+    gunicorn's own response and log would quote the invalid line, which may contain a code.
     """
     status, message = 500, "The server could not handle the request."
     if isinstance(error, errors.ParseException | ssl.SSLError):

@@ -1,4 +1,4 @@
-"""TLS: gunicorn's settings for it, their check, and what is sent without it."""
+"""gunicorn's TLS settings, checked, and a check for secrets that are sent without TLS."""
 
 import ssl
 from typing import Any

@@ -23,14 +23,15 @@ class Worker(GeventWorker):
         unblock_stop_signals()
 
     def run(self) -> None:
-        """Serve until this worker is told to stop and the last request is answered."""
+        """Serve until this worker is told to stop and has finished the last request."""
         self.connections: set[Connection] = set()
         self.tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         super().run()
 
     def server_class(self, listener: Any, spawn: Any, **_: Any) -> Listener:
         """Create the object that accepts connections. gunicorn calls this as a class."""
-        name = listener.getsockname()  # gunicorn asks for each connection, after closing it too.
+        # gunicorn asks for the name at each connection, even after it has closed the listener.
+        name = listener.getsockname()
         named = SimpleNamespace(getsockname=lambda: name)
         return Listener(listener, partial(self.handle, named), spawn=spawn)
 
@@ -63,7 +64,7 @@ class Worker(GeventWorker):
         return nullcontext()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Connection, addr: Any) -> Any:
-        """Answer a request."""
+        """Handle a request."""
         sock.begin_request(req)
         try:
             return super().handle_request(listener_name, req, sock, addr)
@@ -71,6 +72,6 @@ class Worker(GeventWorker):
             sock.end_request()
 
     def handle_error(self, req: Any, client: Connection, addr: Any, exc: BaseException) -> None:
-        """Answer what is not HTTP, and close the connection."""
+        """Respond to a request that is not valid HTTP, and close the connection."""
         refuse(client, exc)
         client.linger()

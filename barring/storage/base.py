@@ -1,4 +1,4 @@
-"""The contract that every storage engine keeps."""
+"""The contract that every storage engine implements."""
 
 import time
 from abc import ABC, abstractmethod
@@ -22,18 +22,18 @@ NO_DATABASE = (
 )
 
 READY_FOR = 1.0
-"""Seconds after a successful write within which `check_ready` writes no more."""
+"""Seconds after a successful test write in which `check_ready` does not write again."""
 
 Existing = Literal["fail", "skip", "replace"]
 """What to do with a staged row whose code is stored already."""
 
 
 class StorageError(Exception):
-    """The database cannot be used as it is. The message, one line, names it and the remedy."""
+    """The database cannot be used as it is. The one-line message names it and the remedy."""
 
 
 class StorageUnavailable(StorageError):
-    """The database cannot answer now; the same call may succeed later. Nothing was changed."""
+    """The database is unavailable; the same call may succeed later. Nothing was changed."""
 
 
 class OutcomeUnknown(StorageUnavailable):
@@ -43,7 +43,7 @@ class OutcomeUnknown(StorageUnavailable):
 class AlreadyExists(Exception):
     """Some of the codes to add are stored already, or repeat an earlier one. None was added.
 
-    `positions` are their places in the sequence given, ascending. The error does not hold the
+    `positions` are their indexes in the given sequence, ascending. The error does not contain the
     codes themselves, so that no traceback can show one.
     """
 
@@ -65,7 +65,7 @@ class StagedRow(NamedTuple):
 
 
 class Staging(ABC):
-    """The rows of a file in a table of their own, `staged`: line, owner and code.
+    """The rows of an import file in a separate table, `staged`: line, owner and code.
 
     Reading a file takes long; the codes are locked only while the rows are added or removed.
     """
@@ -75,7 +75,7 @@ class Staging(ABC):
         """Stage rows."""
 
     def take_repeated(self) -> list[StagedRow]:
-        """Remove the rows whose owner and code an earlier row has, and return them by line."""
+        """Remove rows that repeat the owner and code of an earlier row; return them by line."""
         rows = self._execute(statements.TAKE_REPEATED)
         return sorted(StagedRow(line, tuple(row)) for line, *row in rows)
 
@@ -90,7 +90,7 @@ class Staging(ABC):
         """Store the rows in one transaction, and return how many were stored or replaced.
 
         With `fail`, each row whose code exists is reported, and nothing is stored unless
-        `keep_going`. With `dry_run` the same happens, and is undone.
+        `keep_going`. With `dry_run`, the transaction is rolled back at the end.
         """
         with self._transaction(not dry_run):
             if existing == "fail":
@@ -110,11 +110,11 @@ class Staging(ABC):
 
     @abstractmethod
     def _transaction(self, commit: bool) -> AbstractContextManager[object]:
-        """A transaction that other writers wait for; without `commit` its end undoes it."""
+        """A transaction that blocks other writers. Without `commit`, it is rolled back."""
 
     @abstractmethod
     def _execute(self, statement: str) -> Any:
-        """The driver's cursor after a statement."""
+        """Execute a statement, and return the driver's cursor."""
 
     def _existing(self) -> Iterator[Iterable[Any]]:
         """The rows whose code is stored already."""
@@ -129,12 +129,12 @@ class Storage(ABC):
     """The authorization codes of all owners.
 
     One object serves many threads, and processes forked after it was made: connections are opened
-    on first use. Every method but `close` raises StorageUnavailable while the database cannot
-    answer. A write that has returned is durable: it survives a crash and a power cut.
+    on first use. Every method but `close` raises StorageUnavailable if the database is unavailable.
+    A write that has returned is durable: it survives a crash and a power failure.
     """
 
     threads: Threads = staticmethod(DaemonThreads)
-    """Makes threads for calls that block for long. A server of greenlets sets its own."""
+    """Creates threads for calls that block for long. A server with greenlets sets its own."""
 
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
     """Called for each write with the seconds it waited for the lock."""
@@ -175,14 +175,14 @@ class Storage(ABC):
         """Remove those of `codes` that exist, in one transaction, and return how many did."""
 
     def check_ready(self) -> None:
-        """Read, and at most once a second write without changing any code.
+        """Read, and at most once a second also write, without changing any code.
 
-        Raises StorageUnavailable where either fails.
+        Raises StorageUnavailable if either fails.
         """
         with self._connection() as connection:
             connection.execute(statements.ANY_ROW).fetchone()
-        # Only a write meets a full disk or a read-only database. Health is public, so that its
-        # callers must not cause more writes than this.
+        # Only a write detects a full disk or a read-only database. The health endpoints are public,
+        # so their callers must not cause more writes than this.
         if time.monotonic() > self._last_write_check + READY_FOR:
             self._check_write()
             self._last_write_check = time.monotonic()
@@ -193,7 +193,7 @@ class Storage(ABC):
 
     @abstractmethod
     def vacuum(self) -> None:
-        """Rewrite the database so that its files hold nothing of what was deleted."""
+        """Rewrite the database so that its files contain no deleted code."""
 
     def count(self) -> int:
         """How many codes there are."""
@@ -202,14 +202,14 @@ class Storage(ABC):
 
     @abstractmethod
     def export(self) -> Generator[Row, None, None]:
-        """All codes in the order of their rows, as of one moment."""
+        """All codes, ordered by owner and code, as of one moment."""
 
     @abstractmethod
     def staging(self) -> AbstractContextManager[Staging]:
-        """A new staging. The changes it made are durable once it has ended without an error."""
+        """A new Staging. Its changes are durable once the context has ended without an error."""
 
     def owns(self, path: Path) -> bool:
-        """Whether a path, by whatever name, leads to one of the database's files."""
+        """Whether a path leads to one of the database's files, also through a link."""
         return False
 
     def backup(self, target: Path) -> None:
@@ -219,24 +219,24 @@ class Storage(ABC):
     def restore(self, source: Path, *, force: bool) -> None:
         """Create the database from the backup `source`, or with `force` replace it.
 
-        Raises StorageError where the backup is not sound, or the database is in use.
+        Raises StorageError if the backup is not valid, or the database is in use.
         """
         raise StorageError(f"{self}: use the backup tools of the database server")
 
     @abstractmethod
     def check(self) -> dict[str, int]:
-        """Read the whole database: how many codes, users and tenants it holds.
+        """Read the whole database. Return the counts of codes, users and tenants.
 
-        Raises StorageError, with what is wrong, where it is damaged.
+        Raises StorageError, which says what is wrong, if the database is damaged.
         """
 
     @abstractmethod
     def _connection(self) -> AbstractContextManager[Any]:
-        """A connection of the driver's for one short read."""
+        """A driver connection for one short read."""
 
     @abstractmethod
     def _dedicated(self) -> AbstractContextManager[Any]:
-        """A connection of the driver's for one long task."""
+        """A driver connection for one long task."""
 
     @abstractmethod
     def close(self) -> None:
@@ -244,7 +244,7 @@ class Storage(ABC):
 
 
 def read_codes(cursor: Any) -> list[AuthorizationCode]:
-    """The codes of a driver's cursor, with a pause after each part of a long list."""
+    """Read the codes from a driver's cursor, with a pause after each part of a long list."""
     codes: list[AuthorizationCode] = []
     while rows := cursor.fetchmany(PART):
         if codes:

@@ -27,9 +27,9 @@ TAKE_REPEATED = f"""
     DELETE FROM staged WHERE EXISTS (
         SELECT 1 FROM staged AS earlier WHERE {_SAME} AND earlier.line < staged.line
     ) RETURNING line, {COLUMNS}"""
-"""Remove and return the staged rows whose owner and code an earlier row has."""
+"""Remove and return the staged rows that repeat the owner and code of an earlier row."""
 
-# Without the WHERE, SQLite would take ON for the condition of a join.
+# Without the WHERE, SQLite would parse ON as the condition of a join.
 ADD = f"""
     INSERT INTO authorization_codes ({COLUMNS})
     SELECT {COLUMNS} FROM staged WHERE true ORDER BY {KEY}

@@ -6,17 +6,17 @@ from concurrent.futures import Executor, Future
 from typing import Any
 
 Threads = Callable[[int], Executor]
-"""Makes an executor with so many threads."""
+"""Creates an executor with the given number of threads."""
 
 
 class DaemonThreads(Executor):
-    """One thread at a time. Unlike a ThreadPoolExecutor's, none keeps the process from ending."""
+    """Runs one daemon thread at a time. Unlike ThreadPoolExecutor, it lets the process exit."""
 
     def __init__(self, _: int = 1) -> None:
         self._turn = threading.Lock()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function in a new thread, once no other call runs."""
+        """Call a function in a new thread, as soon as no other call is running."""
         future: Future[Any] = Future()
 
         def call() -> None:

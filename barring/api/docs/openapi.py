@@ -1,4 +1,4 @@
-"""The OpenAPI document: what flask-smorest does not find out by itself."""
+"""The parts of the OpenAPI document that flask-smorest does not generate by itself."""
 
 from http import HTTPStatus
 from typing import Any
@@ -40,7 +40,8 @@ _ERRORS = {
     500: ("responses", "An internal error; the log describes it under X-Request-ID."),
     503: ("responses", "The service is unavailable; try again after Retry-After seconds."),
 }
-"""What an operation's document must have for an error to be possible, and the error in words."""
+"""By status: the key that an operation in the document has if the error is possible, and the
+message."""
 
 _HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
 _EXAMPLE_OF_FAULTS = {"json": {"authCodes": {"1": {"code": ["This code exists already."]}}}}
@@ -94,7 +95,7 @@ class _Operations(BasePlugin):
 
 
 def create_api(app: Flask, mode: Mode) -> JSONErrors:
-    """Create the API, to register blueprints with. Its document is served at /openapi.json."""
+    """Create the API for the blueprints. Its document is served at /openapi.json."""
     app.config["OPENAPI_URL_PREFIX"] = "/"
     api = JSONErrors(
         app,

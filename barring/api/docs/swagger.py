@@ -1,4 +1,4 @@
-"""Swagger UI at /docs/, from files of this machine alone."""
+"""Swagger UI at /docs/, served entirely from local files."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from werkzeug import Response as WerkzeugResponse
 
 _OWN = Path(__file__).parent
 _OWN_FILES = ("index.html", "start.js")
-"""The page that shows the OpenAPI document, and its script: the policy refuses inline scripts."""
+"""The page that shows the OpenAPI document, and its script, which the policy forbids inline."""
 
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 

@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL: how they are opened, shared and given up; what errors mean."""
+"""The connections to PostgreSQL: opening, sharing and closing them, and translating errors."""
 
 import select
 import time
@@ -13,19 +13,19 @@ from psycopg_pool import ConnectionPool
 from barring.storage.base import OutcomeUnknown, StorageError, StorageUnavailable
 
 CONNECTIONS = 16
-"""The most of one worker. More than a database has processors for do not make it faster."""
+"""The maximum per worker. More connections than the database has processors do not help."""
 
 CHECKOUT_SECONDS = 3.0
-"""How long a request waits for a connection, and for a server that takes writes."""
+"""How long a request waits for a connection, and for a server that accepts writes."""
 
 ANSWER_SECONDS = 7.0
-"""How long an answer may take before the server counts as unreachable."""
+"""How long a response may take before the server counts as unreachable."""
 
 _OPTIONS = "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s"
 
 _DEFAULTS: dict[str, Any] = {
     "application_name": "barring",
-    # Of several hosts the one that takes writes; a standby could give a stale answer.
+    # Of several hosts, use the one that accepts writes; a standby could return stale data.
     "target_session_attrs": "read-write",
     "connect_timeout": 2,
     "keepalives_idle": 5,
@@ -43,10 +43,10 @@ _NO_TIMEOUTS = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that is closed when an answer takes too long."""
+    """A connection that is closed when a response takes too long."""
 
     patience: float | None = ANSWER_SECONDS
-    """Seconds to wait for an answer; None is forever."""
+    """Seconds to wait for a response; None means forever."""
 
     warned = False
     """Whether the server has sent a warning since this was last set to False."""
@@ -59,18 +59,18 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         self.warned |= notice.severity_nonlocalized == "WARNING"
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Wait as psycopg does, and close the connection where that took too long."""
+        """Wait as psycopg does, and close the connection if that takes too long."""
         began = time.monotonic()
         try:
             return super().wait(gen, interval, timeout or self.patience)
         except psycopg.Error:
             if self.patience and time.monotonic() > began + self.patience:
-                self.close()  # A late answer would be taken for the answer to another statement.
+                self.close()  # A late response would be read as that to another statement.
             raise
 
 
 class Pool(ConnectionPool[Connection]):
-    """The connections of one process, opened by `open`: its threads do not survive a fork."""
+    """The connections of one process. Call `open` after a fork: its threads do not survive one."""
 
     def __init__(self, conninfo: str) -> None:
         super().__init__(
@@ -85,9 +85,9 @@ class Pool(ConnectionPool[Connection]):
         )
 
     def getconn(self, timeout: float | None = None) -> Connection:
-        """A connection that its server has not ended, for `putconn`. Raises PoolTimeout.
+        """Take a connection that the server has not closed. Raises PoolTimeout.
 
-        The pool's own `check` asks the server, and waits longer after each dead connection.
+        The pool's own `check` queries the server, and waits longer after each dead connection.
         """
         connection = super().getconn(timeout)
         if _readable(connection):
@@ -97,14 +97,14 @@ class Pool(ConnectionPool[Connection]):
         return connection
 
     def putconn(self, conn: Connection) -> None:
-        """Return a connection; with one that is closed all go, for their server may be gone."""
+        """Return a connection. If it is closed, replace all: their server may be gone."""
         if conn.closed:
             self.drain()
         super().putconn(conn)
 
 
 def _readable(connection: Connection) -> bool:
-    """Whether an idle connection has something to read: that is its end."""
+    """Whether an idle connection is readable, which means that the server has closed it."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
@@ -113,7 +113,7 @@ def _readable(connection: Connection) -> bool:
 def parameters(url: str) -> tuple[str, str]:
     """The name of the database at a URL, without a password, and how to connect to it.
 
-    Raises StorageError for a URL that is not PostgreSQL's.
+    Raises StorageError for a URL that is not valid for PostgreSQL.
     """
     try:
         given = {name: value for name, value in conninfo_to_dict(url).items() if value is not None}
@@ -148,8 +148,8 @@ def translated(name: str) -> Iterator[None]:
 def transaction(connection: Connection, name: str, first: str = "") -> Iterator[None]:
     """A transaction that begins with the statement `first`. After an error, roll it back.
 
-    Raises OutcomeUnknown where the server does not confirm the commit, or confirms it with a
-    warning: then the wait for a standby was cancelled.
+    Raises OutcomeUnknown if the server does not confirm the commit, or confirms it with a warning,
+    which means that the wait for a standby was cancelled.
     """
     connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; {first}")
     yield

@@ -1,4 +1,4 @@
-"""The engine that keeps the codes in a PostgreSQL database, which many machines may share."""
+"""The engine that stores the codes in a PostgreSQL database, which many machines may share."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ _TAKE_TURN = """
     INSERT INTO barring_marks VALUES ({})
     ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot"""
 _SLOTS = 128
-"""Rows of barring_marks, and so the most writes that wait for a standby at once."""
+"""The number of rows of barring_marks: the most writes that wait for a standby at once."""
 
 
 class PostgresStorage(Storage):
@@ -43,7 +43,7 @@ class PostgresStorage(Storage):
 
     def __init__(self, url: str) -> None:
         self._name, self._conninfo = connections.parameters(url)
-        # A quarter of the connections is for reads alone, whatever writes have to wait for.
+        # A quarter of the connections is for reads only, so that waiting writes cannot block them.
         self._writers = threading.BoundedSemaphore(CONNECTIONS * 3 // 4)
         self._pool = connections.Pool(self._conninfo)
 
@@ -132,7 +132,7 @@ class PostgresStorage(Storage):
             with self._connection() as connection, transaction(connection, self._name, take_turn):
                 waited = time.monotonic() - asked
                 self.on_lock_wait(waited)
-                # Its statement may wait as long again for a lock on the table
+                # The next statement may wait just as long for a lock on the table
                 # (test_locked_table_and_used_up_pool_are_told_in_time).
                 if waited > CHECKOUT_SECONDS:
                     raise busy
@@ -142,7 +142,7 @@ class PostgresStorage(Storage):
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        """A connection of the pool. Raises StorageUnavailable where none is free in time."""
+        """A connection of the pool. Raises StorageUnavailable if none is free in time."""
         with translated(self._name):
             self._pool.open()  # On first use, since its threads do not survive a fork.
             with self._pool.connection() as connection:

@@ -18,7 +18,7 @@ _REMOVE = f"""
 class PostgresStaging(Staging):
     """A temporary table of a transaction.
 
-    All is done in that one transaction, so that PgBouncer lets no other client meet the table.
+    Everything is done in that one transaction, so that no other client of PgBouncer sees the table.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -43,7 +43,7 @@ class PostgresStaging(Staging):
         return self._connection.execute(statement)
 
     def _existing(self) -> Iterator[Iterable[Any]]:
-        with self._connection.cursor("existing") as cursor:  # Of the server, row by row.
+        with self._connection.cursor("existing") as cursor:  # On the server: fetches in parts.
             yield from cursor.execute(EXISTING)
 
     def _remove(self) -> int:

@@ -12,14 +12,14 @@ from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from . import file
 
 _NOT_COMMITTED = ("SQLITE_BUSY", "SQLITE_FULL")
-"""Errors of a COMMIT that changed nothing. After SQLITE_IOERR nobody knows: the sync may fail."""
+"""Errors of a COMMIT that changed nothing. SQLITE_IOERR is not one: it may come from the sync."""
 
 
 class Translated(AbstractContextManager[None]):
     """Raises the driver's errors as StorageUnavailable.
 
-    Errors that only a mistake of this program causes stay as they are. A class, since a generator
-    would make each read slower.
+    Errors that only a bug of this program causes are not translated. This is a class because a
+    generator would make each read slower.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class Translated(AbstractContextManager[None]):
 class Connections:
     """The connections of one process to a database: those kept open, and dedicated ones.
 
-    All lead to the files that the first of them found.
+    All of them use the same files as the first one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,13 +50,13 @@ class Connections:
         if use not in self._open:
             self._open[use] = self._connect()
             if use == "write":
-                # With a small cache a long list is written before its COMMIT, and so a full disk
-                # is an error of a statement: SQLite then says that nothing was changed.
+                # With a small cache, SQLite writes a long list before the COMMIT. A full disk is
+                # then an error of a statement, after which it is certain that nothing was changed.
                 self._open[use].execute("PRAGMA cache_size = -100")
         return self._open[use]
 
     def _connect(self) -> Database:
-        # Never opens another file: SQLite would apply this one's -wal to it.
+        # Never open a file that has replaced the database: SQLite would apply the old -wal to it.
         self.check_same_files()
         database = file.connect(self._path)
         self._files = file.identities(self._path) | self._files
@@ -72,7 +72,7 @@ class Connections:
             self._forget_files()
 
     def check_same_files(self) -> None:
-        """Raise StorageUnavailable where the path leads to another file than before, or to none."""
+        """Raise StorageUnavailable if the database file was moved, replaced or removed."""
         if not self._files.items() <= file.identities(self._path).items():
             raise StorageUnavailable(f"{self._path}: was moved or replaced; restart the service")
 
@@ -82,7 +82,7 @@ class Connections:
     ) -> Iterator[Database]:
         """A transaction that holds SQLite's write lock, by default on the "write" connection.
 
-        `patience` is how many seconds it waits for that lock. Its end commits, or undoes.
+        `patience` is how many seconds to wait for that lock. The end commits, or rolls back.
         """
         with self.translated:
             database = database or self.get("write")

@@ -1,4 +1,4 @@
-"""The engine that keeps the codes in one SQLite file."""
+"""The engine that stores the codes in one SQLite file."""
 
 import os
 import threading
@@ -70,7 +70,8 @@ class SQLiteStorage(Storage):
             if create and not writable:
                 raise StorageError(f"{self.path}: {file.REMEDIES['SQLITE_READONLY']}")
             file.check_header(self.path)
-            # A connection that writes would, at its end, move a -wal into a refused file.
+            # Closing a connection that can write would move the -wal into the file, even if the
+            # file is then refused.
             mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
             with closing(file.connect(self.path, mode)) as database:
                 file.check_content(database, self.path, whole=False)
@@ -81,7 +82,7 @@ class SQLiteStorage(Storage):
                         "run `barring check` as a user, or on a mount, that can write it"
                     )
                 schema.migrate(database)
-            if create and self.path.stat().st_mode & 0o077:  # After a restore by hand, say.
+            if create and self.path.stat().st_mode & 0o077:  # For example after a manual restore.
                 self.path.chmod(0o600)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
@@ -103,7 +104,7 @@ class SQLiteStorage(Storage):
                     database.execute(_ADD, parameters)
                     return
             except sqlite3.IntegrityError:
-                pass  # Which of them exist is asked for below.
+                pass  # The query below finds which of them exist.
             stored = [code for (code,) in database.execute(_EXISTING, parameters)]
             raise AlreadyExists(codes, stored)
 

@@ -1,4 +1,4 @@
-"""The file of an SQLite database: how to open, create, check and recognise it."""
+"""The file of an SQLite database: how to open, create, check and recognize it."""
 
 import fcntl
 import os
@@ -49,7 +49,7 @@ def connect(path: Path, mode: str = "rw") -> Database:
 def create(path: Path) -> None:
     """Create a database that only its owner can read, and rename it into place when complete.
 
-    So an empty or partial file is always damage, and never the rest of an interrupted start.
+    So an empty or partial file is always damaged, and never the result of an interrupted start.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with directory(path.parent) as descriptor:
@@ -61,7 +61,7 @@ def create(path: Path) -> None:
             Path(leftover).unlink(missing_ok=True)
         with replacing(path) as new, closing(connect(new)) as database:
             schema.migrate(database)
-        # So that a power cut does not lose the folder's name, and with it later writes.
+        # So that a power failure cannot remove the new folder, and later writes with it.
         sync_directory(path.parent.parent)
     logs.emit("database_created", database=str(path))
 
@@ -85,7 +85,7 @@ def check_header(path: Path) -> None:
 def check_content(database: Database, path: Path, *, whole: bool) -> None:
     """Raise StorageError for a database of a later release, and for a damaged one.
 
-    All of it is read if it is small, or if `whole` asks for it.
+    The whole database is read only if it is small, or if `whole` is set.
     """
     if later := schema.later_steps(database):
         raise StorageError(
@@ -93,7 +93,8 @@ def check_content(database: Database, path: Path, *, whole: bool) -> None:
         )
     size = path.stat().st_size
     wal = Path(f"{path}-wal")
-    # SQLite reads half a page as a whole one. Only beside a -wal may the last page be partial.
+    # SQLite reads a partial page as if it were complete. The last page may be partial only if
+    # there is a -wal.
     partial = size % database.execute("PRAGMA page_size").fetchone()[0]
     if partial and not (wal.exists() and wal.stat().st_size):
         raise StorageError(f"{path}: is truncated; restore a backup")
@@ -105,7 +106,7 @@ def check_content(database: Database, path: Path, *, whole: bool) -> None:
 
 
 def identities(path: Path) -> dict[str, tuple[int, int]]:
-    """The device and inode of a database, its -wal and its -shm by suffix, as far as they exist."""
+    """The device and inode of the database, its -wal and its -shm, if they exist, by suffix."""
     found = {}
     for suffix in ("", "-wal", "-shm"):
         with suppress(OSError):

@@ -7,7 +7,7 @@ from pathlib import Path
 from barring.storage.base import StorageUnavailable
 
 _WRITING, _NEXT = 0, 1
-"""The bytes of the file that the writing process locks, and the process that is next."""
+"""The byte of the file that the writing process locks, and the byte that the next one locks."""
 
 
 class ProcessLock:
@@ -21,7 +21,7 @@ class ProcessLock:
         """Wait in the kernel for the lock.
 
         A process waits for _NEXT first, so that no process overtakes another one.
-        Raises StorageUnavailable where the file cannot be opened or locked.
+        Raises StorageUnavailable if the file cannot be opened or locked.
         """
         try:
             if self._file is None:

@@ -16,8 +16,8 @@ from .connections import Translated
 def put_in_place(backup: Path, target: Path) -> None:
     """Check a backup, and replace the database `target` by a copy of it.
 
-    Raises StorageError, and leaves `target` as it is, where the backup is not a sound database of
-    this service, or another process has `target` open.
+    Raises StorageError, and leaves `target` as it is, if the backup is not a valid database of this
+    service, or another process has `target` open.
     """
     if backup.with_name(f"{backup.name}-wal").exists():
         raise StorageError(f"{backup}: is not a backup but a database in use: it has a -wal file")
@@ -31,7 +31,7 @@ def put_in_place(backup: Path, target: Path) -> None:
 
 
 def _verify(copy: Path, backup: Path) -> None:
-    """Raise StorageError, which names the backup, where its copy is not sound."""
+    """Raise StorageError, which names the backup, if its copy is not valid."""
     try:
         file.check_header(backup)
         with Translated(backup), closing(file.connect(copy)) as database:
@@ -41,7 +41,7 @@ def _verify(copy: Path, backup: Path) -> None:
 
 
 def _require_unused(target: Path) -> None:
-    """Raise StorageError where another process has the database open."""
+    """Raise StorageError if another process has the database open."""
     if not target.exists():
         return
     try:

@@ -5,7 +5,7 @@ from sqlite_utils import Database, Migrations
 from barring.storage.statements import KEY
 
 APPLICATION_ID = 0x42415252
-"""Says whose file it is: "BARR". https://sqlite.org/pragma.html#pragma_application_id"""
+"""Marks a file as this service's: "BARR". https://sqlite.org/pragma.html#pragma_application_id"""
 
 REMOVE = f"DELETE FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
 """Removes one code of an owner."""

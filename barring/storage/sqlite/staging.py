@@ -1,4 +1,4 @@
-"""Staged rows in an SQLite file without a name, attached beside the codes."""
+"""Staged rows in an unnamed SQLite file, attached to the connection to the codes."""
 
 import tempfile
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from . import schema
 from .writer import Writer
 
 # A file, since temporary tables and sorting take memory in SQLite as it is packaged for Python
-# (SQLITE_TEMP_STORE=3). It need not survive a crash; 16 MB of cache spare most reads and writes.
+# (SQLITE_TEMP_STORE=3). It need not survive a crash; 16 MB of cache avoid most reads and writes.
 _CREATE = f"""
     PRAGMA staging.journal_mode = OFF;
     PRAGMA staging.synchronous = OFF;
@@ -26,9 +26,9 @@ _PUT = f"INSERT INTO staged VALUES ({', '.join('?' * (1 + len(COLUMNS.split(',')
 
 
 class SQLiteStaging(Staging):
-    """A table in an attached file, whose name is removed, so that a killed process leaves none.
+    """A table in an attached file whose name is removed, so that a killed process leaves no file.
 
-    It takes little memory however many rows there are; the disk of the codes needs room for them.
+    It takes little memory for any number of rows, but space on the disk of the database.
     """
 
     def __init__(self, database: Database, writer: Writer) -> None:

@@ -40,7 +40,7 @@ class Writer:
     """Writes in the one thread of an executor. Its methods may be called in any other thread."""
 
     _seconds = BUSY_TIMEOUT
-    """How long a write may wait before it is begun."""
+    """How long a write may wait before it starts."""
 
     def __init__(self, path: Path, connections: Connections, thread: Executor) -> None:
         self._lock = ProcessLock(path.with_name(f"{path.name}-lock"))
@@ -109,7 +109,7 @@ class Writer:
             try:
                 self._lock.acquire()
             finally:
-                self._submitted = False  # Before taking, so that no write is passed over.
+                self._submitted = False  # Before taking the writes, so that none is missed.
                 while self._waiting:
                     jobs.append(self._waiting.popleft())
             if jobs:
