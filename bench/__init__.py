@@ -1,1 +1,1 @@
-"""The benchmark: this service beside others that do the same job, each as its users run it."""
+"""The benchmark: this service and others that do the same job, each run as its users run it."""

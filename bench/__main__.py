@@ -1,4 +1,4 @@
-"""`python -m bench`: measures, and writes docs/benchmark.md and docs/benchmark.svg."""
+"""`python -m bench` runs the benchmark, and writes docs/benchmark.md and docs/benchmark.svg."""
 
 import subprocess
 import tempfile
@@ -12,20 +12,20 @@ from .plan import Plan
 from .servers import Seeds
 
 
-@click.command(help="Measure this service beside its peers, in rounds that take turns.")
-@click.option("--rounds", default=5, show_default=True, help="How often each pair is measured.")
+@click.command(help="Compare this service with its peers, in rounds that measure each server once.")
+@click.option("--rounds", default=5, show_default=True, help="The number of rounds.")
 @click.option("--seconds", default=3, show_default=True, help="How long each run takes.")
 @click.option("--stored", default=1_000_000, show_default=True, help="How many codes are stored.")
-@click.option("--large", default=10_000_000, show_default=True, help="How many for the scale.")
+@click.option("--large", default=10_000_000, show_default=True, help="The same, for part `scale`.")
 @click.option(
     "--part",
     "chosen",
     multiple=True,
     type=click.Choice(list(parts.PARTS)),
-    help="Only this part, and print instead of writing; may be repeated.",
+    help="Run only this part, and only print the results. May be repeated.",
 )
 def main(rounds: int, seconds: int, stored: int, large: int, chosen: tuple[str, ...]) -> None:
-    """Run the parts, print every line, and write the report where all of them were run."""
+    """Run the parts and print the results. If all parts were run, also write the report."""
     names = chosen or tuple(parts.PARTS)
     special = [tool for name in names for tool in parts.TOOLS_OF.get(name, {}).items()]
     load.require_tools(parts.TOOLS | dict(special))
@@ -43,7 +43,7 @@ def main(rounds: int, seconds: int, stored: int, large: int, chosen: tuple[str, 
 
 
 def _shim(folder: Path) -> Path:
-    """The library that makes each sync slower."""
+    """Compile the library that makes each sync slower."""
     library = folder / "slow_sync.so"
     source = Path(__file__).with_name("slow_sync.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)

@@ -1,4 +1,4 @@
-"""How long requests wait: at fixed rates, beside long requests, and beside slow clients."""
+"""Latency: at fixed request rates, during long requests, and with slow clients."""
 
 import resource
 import subprocess
@@ -27,20 +27,20 @@ SLOW = {
         "/docs/swagger-ui-bundle.js",
     ),
 }
-"""Of slow clients: how many, how slowhttptest plays them, and what they ask for."""
+"""Kinds of slow clients: how many, the options of slowhttptest, and the path they request."""
 
 ARRIVAL = 20
-"""Seconds that they may take to be connected. Of a head's ten, some are to be left then."""
+"""Seconds to wait, at most, until the slow clients are connected."""
 
 SLOW_SECONDS = 4
-"""For how long it is measured beside them: a head may take ten in all."""
+"""Seconds of a run with slow clients, less than the ten seconds that headers may take."""
 
 FILES = 8000
-"""That a process must be allowed to open, to be all of them or to serve them."""
+"""Open files that slowhttptest and the server need for all the slow clients."""
 
 
 def rates(plan: Plan, results: Results) -> None:
-    """So many requests a second, however many more a server could answer."""
+    """Latency at fixed request rates, which are below what the servers can handle."""
     for turn in range(plan.rounds):
         with ExitStack() as stack:
             servers = [plan.start(stack, subject, plan.stored) for subject in (OURS, FLASK)]
@@ -50,7 +50,7 @@ def rates(plan: Plan, results: Results) -> None:
 
 
 def long_requests(plan: Plan, results: Results) -> None:
-    """A GET of one code beside long lists that are written, and beside one that is read."""
+    """GET one code while long lists are written, and while one is read."""
     beside = {
         LISTS_4: _paced("GET one, while lists of 10,000 are written"),
         LONG_2: _paced("GET one, while a list of 200,000 is read"),
@@ -68,7 +68,7 @@ def long_requests(plan: Plan, results: Results) -> None:
 
 
 def slow_clients(plan: Plan, results: Results) -> None:
-    """A GET of one code beside very many clients who take their time."""
+    """GET one code while very many slow clients are connected."""
     _allow_files()
     beside = {kind: _paced(f"GET one, with {kind}") for kind in SLOW}
     for turn in range(plan.rounds):
@@ -93,7 +93,7 @@ def _measure_beside(
 
 
 def _store_long_list(server: Server, stored: int) -> None:
-    """Give 200,000 codes to the user of whom load.lua reads them."""
+    """Store 200,000 codes for the user whose list load.lua reads."""
     path = PATH.format(*owner(stored // 10))
     for part in range(20):
         items = [{"code": f"{part:02}-{n:05}", "description": f"Desk {n}"} for n in range(10_000)]
@@ -103,7 +103,7 @@ def _store_long_list(server: Server, stored: int) -> None:
 
 
 def _allow_files() -> None:
-    """Let this process, and those that it starts, open as many files as they need."""
+    """Allow this process, and those that it starts, to open as many files as they need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES:
         raise SystemExit(f"bench: a process may open {hard} files; raise it to {FILES}: ulimit -n")
@@ -113,9 +113,9 @@ def _allow_files() -> None:
 
 @contextmanager
 def _slow(server: Server, kind: str) -> Iterator[None]:
-    """Slow clients, from when nearly all of them are connected."""
+    """Run slow clients. The context begins when nearly all of them are connected."""
     clients, how, path = SLOW[kind]
-    # slowhttptest sends no header of choice; its Accept can hold a second line.
+    # slowhttptest cannot send other headers, but the value of Accept can contain more lines.
     accept = "\r\n".join(["*/*", *(f"{name}: {value}" for name, value in CALLER.items())])
     command = ["slowhttptest", "-c", str(clients), "-r", "1000", "-l", "60", *how]
     command += ["-m", accept, "-f", "application/json"]
@@ -129,7 +129,7 @@ def _slow(server: Server, kind: str) -> Iterator[None]:
                 time.sleep(0.2)
             yield
             if (held := server.connections() - idle) < clients * 0.95:
-                raise SystemExit(f"bench: {kind}: of {clients} only {held} were held")
+                raise SystemExit(f"bench: {kind}: only {held} of {clients} were connected")
         finally:
             process.terminate()
     server.settle()

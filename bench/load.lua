@@ -1,11 +1,11 @@
--- What wrk sends: one workload on the stored codes, of which user n has ten, n * 10 and on.
--- Arguments: the workload, how many codes are stored, a seed that no other run has, and for a fixed
--- rate how many milliseconds each connection waits, on the average, before a request.
+-- The requests that wrk sends: one workload on the stored codes. User n has ten codes, n * 10 to
+-- n * 10 + 9. Arguments: the workload, the number of stored codes, a seed that no other run has,
+-- and, for a fixed rate, how many milliseconds each connection waits before a request, on average.
 
 local PATH = "/api/v1/tenants/t%d/groups/g%d/users/u%d/services/outgoing_call_barring/codes/"
 local ROLE = {["X-Role"] = "Group Admin"}
 local JSON = {["X-Role"] = "Group Admin", ["Content-Type"] = "application/json"}
--- Distinct steps through the codes: a prime divides no number of codes in use here.
+-- Steps of this size reach every code once: as a prime, it divides no number of codes used here.
 local STEP = 7919
 
 local users, seed
@@ -23,7 +23,7 @@ local function list(count)
   return '{"authCodes":[' .. table.concat(items, ",") .. "]}"
 end
 
--- A code that no other request of any run creates: six characters, seven with the mark.
+-- A code that no other request of any run creates: the seed and a counter, in seven characters.
 local function fresh()
   return ("%02x%05x"):format(seed % 256, sent)
 end
@@ -46,7 +46,7 @@ local workloads = {
     local body = ('{"code":"%s","description":"Desk %d"}'):format(fresh(), sent)
     return wrk.format("POST", path(math.random(0, users - 1)), JSON, body)
   end,
-  -- The user after the last, who has none of the codes that are there from the start.
+  -- The user after the last one: the benchmark stores the long list for it.
   long = function()
     return wrk.format("GET", path(users), ROLE)
   end,
@@ -67,7 +67,7 @@ function init(args)
   math.randomseed(seed)
   local pause = tonumber(args[4] or 0)
   if pause > 0 then
-    -- Exponentially distributed, so that requests come as those of many users do.
+    -- Exponentially distributed, so that requests arrive like those of many independent users.
     function delay()
       return math.floor(-pause * math.log(1 - math.random()) + 0.5)
     end

@@ -1,4 +1,4 @@
-"""The load: what the workloads are, and how wrk puts them on a server."""
+"""The workloads, and how wrk runs them against a server."""
 
 import json
 import shutil
@@ -15,23 +15,26 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 
 class Workload(NamedTuple):
-    """What is sent, over how many connections that stay open."""
+    """The kind of request to send, and the number of connections, which stay open."""
 
     title: str
     kind: str
     connections: int = 16
     patience: int = 1
-    """How many times as long as the others it runs."""
+    """The factor by which its run is longer than the usual run."""
     pause: int = 0
-    """Milliseconds for which each connection waits before a request, on the average."""
+    """Milliseconds that each connection waits before a request, on average."""
 
     @property
     def reads(self) -> bool:
-        """Whether it changes nothing."""
+        """Whether it only reads."""
         return self.kind in ("get", "list")
 
     def even(self, part: float) -> bool:
-        """Whether the busier worker's part is small enough: the more connections, the smaller."""
+        """Whether the busier worker's share is small enough.
+
+        With more connections, it must be smaller.
+        """
         return part < 0.6 + 0.6 / self.connections
 
 
@@ -52,14 +55,14 @@ RATES = (
 )
 
 ALL = (GET, LIST, POST, POST_100, POST_10000, MIX, GET_64, POST_64, DELETE)
-"""DELETE comes last: it takes away what the others read."""
+"""DELETE comes last, because it deletes the codes that the others read."""
 
 
 class Run(NamedTuple):
-    """Requests a second, and milliseconds within which half, and 99 in 100, were answered.
+    """The results of a run: requests per second, and latency percentiles in milliseconds.
 
-    `part` is what the busier of the workers did of it, by the processor, and `spent` what all of
-    them took of it for a request, in microseconds.
+    `part` is the busier worker's share of the CPU time of all workers. `spent` is the CPU time per
+    request of all workers, in microseconds.
     """
 
     rate: float
@@ -78,10 +81,10 @@ def run(
     *,
     alone: bool = True,
 ) -> Run:
-    """Put a workload on a server. An answer that is no success ends the benchmark.
+    """Run a workload against a server. An unsuccessful response ends the benchmark.
 
-    `seed` is another for every run on one database. A server that has more to do than this, and so
-    is not `alone` with it, never settles.
+    `seed` must differ between all runs on one database. With `alone`, wait until the server is
+    idle; without it, the server has another load at the same time, and never becomes idle.
     """
     command = _wrk(server, workload, stored, seconds * workload.patience, seed)
     server.warm()
@@ -100,13 +103,13 @@ def run(
 def beside(
     server: Server, workload: Workload, stored: int, seconds: int, seed: int
 ) -> Iterator[None]:
-    """Have a server do a workload for so many seconds, and measure another meanwhile."""
+    """Run a workload against a server for some seconds, while the context measures another."""
     command = _wrk(server, workload, stored, seconds, seed)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         time.sleep(1)
         yield
         if process.poll() is not None:
-            raise SystemExit(f"bench: {workload.title}: over before what was measured beside it")
+            raise SystemExit(f"bench: {workload.title}: ended before the measurement beside it")
         output, _ = process.communicate()
     _told(server, workload, output)
     server.settle()
@@ -122,7 +125,7 @@ def _wrk(server: Server, workload: Workload, stored: int, seconds: int, seed: in
 
 
 def _told(server: Server, workload: Workload, output: str) -> dict[str, float]:
-    """What load.lua writes at its end, of requests none of which failed."""
+    """The summary that load.lua prints. Ends the benchmark if a request failed."""
     told: dict[str, float] = json.loads(output.splitlines()[-1])
     if told["status"] or told["socket"] or not told["requests"]:
         raise SystemExit(f"bench: {server.subject.name}, {workload.title}: {output}")
@@ -130,10 +133,10 @@ def _told(server: Server, workload: Workload, output: str) -> dict[str, float]:
 
 
 def run_evenly(server: Server, workload: Workload, stored: int, seconds: int, seed: int) -> Run:
-    """The first of up to five runs that is even, or else the most even.
+    """The first balanced run of up to five, or otherwise the most balanced one.
 
-    Workers share a socket, and which of them takes a connection is chance: with most at one of two
-    workers a server shows half of what it can.
+    The workers share a socket, and chance decides which of them accepts a connection. If one of two
+    workers gets most of the connections, the server reaches only half of its speed.
     """
     runs: list[Run] = []
     while len(runs) < 5 and not any(workload.even(run.part) for run in runs):
@@ -142,7 +145,7 @@ def run_evenly(server: Server, workload: Workload, stored: int, seconds: int, se
 
 
 def check(server: Server) -> None:
-    """See that a server does the job, before its speed counts."""
+    """Check that a server works correctly, before it is measured."""
     code = f"{USER}smoke-1/"
     one, many = (
         b'{"code":"smoke-1","description":"One"}',
@@ -172,7 +175,7 @@ def check(server: Server) -> None:
 
 
 def require_tools(tools: dict[str, str]) -> None:
-    """Say what is missing, by Debian's packages, before anything long begins."""
+    """Exit with the Debian packages of missing tools, before anything long begins."""
     missing = {tool: package for tool, package in tools.items() if not shutil.which(tool)}
     if missing:
         packages = " ".join(missing.values())

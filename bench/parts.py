@@ -1,4 +1,4 @@
-"""The parts of the benchmark: which servers run which workloads, and what is asked of them."""
+"""The parts of the benchmark: which servers run which workloads, and the goals."""
 
 import json
 import random
@@ -40,15 +40,15 @@ from .servers import (
 )
 
 TOOLS = {"wrk": "wrk", "cc": "gcc"}
-"""What every part needs, and the Debian package that it is in."""
+"""The tools that every part needs, and their Debian packages."""
 
 TOOLS_OF = {"previous": {"git": "git"}, "slow-clients": {"slowhttptest": "slowhttptest"}}
-"""What one part needs besides."""
+"""Additional tools of single parts."""
 
 ON_GEVENT = (FLASK_ON_GEVENT, FALCON_ON_GEVENT)
 
 BYTES_AT_MOST = 60
-"""Of the file, for each code, above the code's own text."""
+"""The maximum size of the database file per code, in addition to the code's own text."""
 
 
 def peers(plan: Plan, results: Results) -> None:
@@ -86,14 +86,14 @@ def peers(plan: Plan, results: Results) -> None:
 
 
 def workloads_of(subject: Subject) -> tuple[Workload, ...]:
-    """What a peer is measured under."""
+    """The workloads that a server is measured with."""
     if subject in ON_GEVENT:
         return (GET, LIST)
     return tuple(w for w in load.ALL if w.reads or not subject.reads_only)
 
 
 def slow_disk(plan: Plan, results: Results) -> None:
-    """Every sync takes 2 ms more."""
+    """POST on a slow disk: every sync takes 2 ms longer."""
     workload = Workload("POST one, slow disk", "post")
     for turn in range(plan.rounds):
         with ExitStack() as stack:
@@ -105,7 +105,7 @@ def slow_disk(plan: Plan, results: Results) -> None:
 
 
 def scale(plan: Plan, results: Results) -> None:
-    """Ten thousand codes beside very many."""
+    """The service with ten thousand codes, compared with very many codes."""
     small, large = (replace(OURS, name=f"{stored:,} codes") for stored in (10_000, plan.large))
     for turn in range(plan.rounds):
         with ExitStack() as stack:
@@ -130,7 +130,7 @@ def scale(plan: Plan, results: Results) -> None:
 
 
 def postgres(plan: Plan, results: Results) -> None:
-    """On one PostgreSQL server, beside FastAPI there."""
+    """The service and FastAPI, on the same PostgreSQL server."""
     with cluster() as server:
         seeds = PostgresSeeds(server.url)
         there = plan._replace(seeds=seeds)
@@ -146,7 +146,7 @@ def postgres(plan: Plan, results: Results) -> None:
 
 
 def long_list(plan: Plan, results: Results) -> None:
-    """A list of 10,000 beside the least that storing it can take, and the memory that it takes."""
+    """The time and memory for a list of 10,000, compared with only parsing and inserting it."""
     with ExitStack() as stack:
         server = plan.start(stack, OURS, plan.stored)
         seed = plan.seeds.fresh(NAIVE, plan.stored)
@@ -166,7 +166,7 @@ def long_list(plan: Plan, results: Results) -> None:
 
 
 def _long_lists(server: Server, least: "sqlite3.Connection", number: int) -> tuple[float, float]:
-    """Seconds for a list of 10,000 over HTTP, and for parsing it and one executemany of it."""
+    """Seconds to POST a list of 10,000, and seconds to only parse it and insert its rows."""
     items = [{"code": f"L{number:03}-{n:05}", "description": f"Desk {n}"} for n in range(10_000)]
     body = orjson.dumps({"authCodes": items})
     owner = (f"t{number}", "g0", f"u{random.randrange(10**6)}")

@@ -1,4 +1,4 @@
-"""How the benchmark is to be run, and what all of its parts do."""
+"""The options of a benchmark run, and functions that all parts share."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -15,10 +15,10 @@ Thing = TypeVar("Thing")
 
 
 class Plan(NamedTuple):
-    """How the benchmark is to be run."""
+    """The options of a benchmark run."""
 
     folder: Path
-    """For what is gone at the end."""
+    """For temporary files."""
     seeds: Seeds | PostgresSeeds
     logs: Path
     shim: Path
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     large: int
 
     def start(self, stack: ExitStack, subject: Subject, stored: int, **how: Path) -> Server:
-        """A server with codes of its own, that runs to the end of the stack."""
+        """Start a server with its own copy of the codes. It runs until the stack is closed."""
         database = "" if subject.reads_only else self.seeds.fresh(subject, stored)
         server = stack.enter_context(running(subject, database, self.logs, **how))
         load.check(server)
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
 
 def turned(things: Sequence[Thing], turn: int) -> Iterable[Thing]:
-    """In another order each round, so that no one always follows the same other."""
+    """Rotate the order by one place per round."""
     start = turn % len(things)
     return [*things[start:], *things[:start]]
 
@@ -45,13 +45,13 @@ def turned(things: Sequence[Thing], turn: int) -> Iterable[Thing]:
 def measure(
     plan: Plan, results: Results, server: Server, workload: Workload, stored: int, number: int
 ) -> None:
-    """Run a workload, and keep what came out."""
+    """Run a workload, and record the result."""
     run = load.run_evenly(server, workload, stored, plan.seconds, number)
     keep(results, server, workload, run)
 
 
 def keep(results: Results, server: Server, workload: Workload, run: Run) -> None:
-    """Keep a run, and print it."""
+    """Record a run, and print it."""
     results.add(workload, server.subject, run)
     sys.stderr.write(
         f"{workload.title:34} {server.subject.name:22} {run.rate:9.1f}/s  "

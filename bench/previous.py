@@ -1,4 +1,4 @@
-"""The service beside its revision before it moved to gunicorn's gevent worker."""
+"""The service, compared with the revision before it moved to gunicorn's gevent worker."""
 
 import os
 import statistics
@@ -24,7 +24,7 @@ NOW = replace(OURS, name="this revision")
 
 
 def previous(plan: Plan, results: Results) -> None:
-    """This revision and the one before, in turns."""
+    """Compare this revision with the previous one, in alternating runs."""
     with _checkout(plan.folder) as folder:
         before = replace(OURS, name=f"revision {REVISION}", folder=folder)
         for turn in range(plan.rounds):
@@ -49,7 +49,7 @@ def previous(plan: Plan, results: Results) -> None:
 
 @contextmanager
 def _checkout(parent: Path) -> Iterator[Path]:
-    """A folder with the revision before, for the time being."""
+    """A temporary checkout of the previous revision."""
     folder = parent / "previous"
     git = ["git", "-C", str(ROOT)]
     made = subprocess.run(
@@ -58,7 +58,7 @@ def _checkout(parent: Path) -> Iterator[Path]:
         text=True,
     )
     if made.returncode:
-        raise SystemExit(f"bench: revision {REVISION} is not to be had here: {made.stderr.strip()}")
+        raise SystemExit(f"bench: cannot check out revision {REVISION}: {made.stderr.strip()}")
     try:
         yield folder
     finally:
@@ -66,9 +66,9 @@ def _checkout(parent: Path) -> Iterator[Path]:
 
 
 def _version_seconds(folders: list[Path], cache: Path) -> list[float]:
-    """How long `barring --version` takes in each folder: the medians of ten runs that take turns.
+    """How long `barring --version` takes in each folder: the medians of ten alternating runs.
 
-    Each run finds its modules compiled, whatever the environment says of that.
+    Each of these runs finds compiled modules, even if the environment disables writing them.
     """
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(cache)

@@ -1,4 +1,4 @@
-"""What came out: medians, ratios and goals, as a table and a plot."""
+"""The results: medians, ratios and goals, as tables and a plot."""
 
 import datetime
 import platform
@@ -15,11 +15,11 @@ DOCS = ROOT / "docs"
 
 
 FIGURES = {"rate": "requests/s", "p99": "p99", "spent": "CPU per request"}
-"""The name of each figure of a run."""
+"""The measured values of a Run, and their names in the report."""
 
 
 class Goal(NamedTuple):
-    """What was asked, and what was found."""
+    """A goal: its text, the target, the measured value, and whether it is met."""
 
     words: str
     asked: str
@@ -28,7 +28,7 @@ class Goal(NamedTuple):
 
 
 class Results:
-    """Every run, and what was noted beside them."""
+    """The runs, other measurements (the notes), and goals."""
 
     def __init__(self) -> None:
         self.runs: dict[Workload, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
@@ -36,25 +36,25 @@ class Results:
         self.goals: list[Goal] = []
 
     def add(self, workload: Workload, subject: Subject, run: Run) -> None:
-        """Keep a run; the n-th of each subject belongs to the n-th round."""
+        """Record a run. The n-th run of each subject belongs to the n-th round."""
         self.runs[workload][subject.name].append(run)
 
     def note(self, name: str, what: str, value: float) -> None:
-        """Keep a figure of a server."""
+        """Record another measurement of a server."""
         self.notes[what][name].append(value)
 
     def noted(self, subject: Subject, what: str) -> float:
-        """The median of what was noted."""
+        """The median of the recorded measurements."""
         return statistics.median(self.notes[what][subject.name])
 
     def p99(self, workload: Workload, subject: Subject) -> float:
-        """Milliseconds, the median of the rounds."""
+        """The 99th percentile of the latency in milliseconds, as the median of all rounds."""
         return statistics.median(run.p99 for run in self.runs[workload][subject.name])
 
     def times(self, workload: Workload, one: str, other: str, figure: str = "rate") -> float:
-        """A figure of one, as times that of the other: the median of the rounds' ratios.
+        """The ratio of a value of `one` to that of `other`: the median over all rounds.
 
-        A round in which a run was not even is left out, if there is another.
+        Rounds with an unbalanced run are excluded, unless there are no others.
         """
         of = self.runs[workload]
         pairs = list(zip(of[one], of[other], strict=True))
@@ -63,7 +63,7 @@ class Results:
         return statistics.median(ratios)
 
     def ratio(self, workload: Workload, one: Subject, other: Subject, least: float) -> None:
-        """Ask that `one` answers at least `least` times what `other` does."""
+        """Set the goal that `one` handles at least `least` times the requests/s of `other`."""
         found = self.times(workload, one.name, other.name)
         words = f"{workload.title}: {one.name} vs {other.name}"
         self.goals.append(Goal(words, f"≥ {least:g} x", f"{found:.2f} x", found >= least))
@@ -71,20 +71,20 @@ class Results:
     def ratio_at_most(
         self, workload: Workload, one: Subject, other: Subject, figure: str, most: float
     ) -> None:
-        """Ask that a figure of `one` is at most so many times that of `other`."""
+        """Set the goal that a value of `one` is at most `most` times that of `other`."""
         words = f"{workload.title}, {FIGURES[figure]}: {one.name} vs {other.name}"
         self.times_at_most(words, self.times(workload, one.name, other.name, figure), most)
 
     def times_at_most(self, words: str, found: float, most: float) -> None:
-        """Ask that a ratio is no larger."""
+        """Set the goal that a ratio is at most `most`."""
         self.goals.append(Goal(words, f"≤ {most:g} x", f"{found:.2f} x", found <= most))
 
     def at_most(self, words: str, found: float, most: float) -> None:
-        """Ask that a figure is no larger."""
+        """Set the goal that a value is at most `most`."""
         self.goals.append(Goal(words, f"≤ {most:g}", f"{found:.3g}", found <= most))
 
     def markdown(self) -> str:
-        """The tables: goals, runs, notes."""
+        """The tables of goals, runs and other measurements, as Markdown."""
         lines = ["| goal | target | measured | |", "| --- | --- | --- | --- |"]
         for goal in self.goals:
             verdict = "met" if goal.met else "**not met**"
@@ -112,7 +112,7 @@ class Results:
 
 
 def write(results: Results, rounds: int, seconds: int, stored: int) -> None:
-    """Put the tables into docs/benchmark.md, and the plot into docs/benchmark.svg."""
+    """Write the tables to docs/benchmark.md, and the plot to docs/benchmark.svg."""
     packages = ("flask", "gunicorn", "gevent", "falcon", "fastapi", "sqlalchemy", "uvicorn")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     head = (
@@ -120,10 +120,10 @@ def write(results: Results, rounds: int, seconds: int, stored: int) -> None:
         "[develop.md](develop.md#performance) explains how to read it.\n\n"
         f"Run on {datetime.date.today()}: {_processors()}, Python {platform.python_version()}, "
         f"{versions}. Rounds: {rounds}. Seconds per run: {seconds}. Codes stored: {stored:,}.\n\n"
-        "Every figure is the median of all rounds. `busier worker` is that worker's share of the "
-        "CPU time of all workers. `ratio` is the requests/s of the first server of the workload, "
-        "divided by those of this server. A ratio above 1 means that the first is faster.\n\n"
-        "The goals compare the service with servers on gunicorn's threads, because their users "
+        "Every value is the median of all rounds. `busier worker` is the busier worker's share of "
+        "the CPU time of all workers. `ratio` is the requests/s of the first server listed for the "
+        "workload, divided by those of this server: above 1, the first server is faster.\n\n"
+        "Most goals compare the service with servers on gunicorn's threads, because their users "
         "start with threads. The servers on gunicorn's gevent worker show how much of a "
         "difference comes from the server, and how much from the application.\n\n"
         "![Requests per second, relative to other servers](benchmark.svg)\n\n"
@@ -139,7 +139,7 @@ def _processors() -> str:
 
 
 def _plot(results: Results, path: Path) -> None:
-    """A bar a server and workload: how many times the service it answers, on a log scale."""
+    """Plot a bar per server and workload: the service's speed relative to it, on a log scale."""
     import matplotlib as mpl
 
     mpl.use("svg")

@@ -1,4 +1,4 @@
-"""What is measured: each server, how its users start it, and the codes it starts with."""
+"""The servers to measure: how their users start them, and the codes that they start with."""
 
 import csv
 import http.client
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 PREFIX = Path(sys.executable).parent
 PEERS = Path(__file__).with_name("peers")
 PATIENCE = 60.0
-"""Seconds that a server may take to its first answer."""
+"""Seconds that a server may take until its first response."""
 
 PATH = "/api/v1/tenants/{}/groups/{}/users/{}/services/outgoing_call_barring/codes/"
 CALLER = {"X-Role": "Group Admin"}
@@ -34,7 +34,7 @@ _GREEN = [*_GUNICORN, "--workers", "2", "--worker-class", "gevent"]
 
 
 def owner(user: int) -> tuple[str, str, str]:
-    """The tenant, the group and the user that load.lua means by a number."""
+    """The tenant, group and user that load.lua derives from a user's number."""
     return f"t{user // 1000}", f"g{user // 100 % 10}", f"u{user % 100}"
 
 
@@ -90,13 +90,13 @@ FASTAPI_ON_POSTGRES = replace(FASTAPI, name="FastAPI + SQLAlchemy, PostgreSQL")
 
 
 class Seeds:
-    """Databases with codes in them, made once, of which every start gets a fresh copy."""
+    """Databases filled with codes. Each is created once, and copied for every start of a server."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def fresh(self, subject: Subject, stored: int) -> Path:
-        """A database of its own for a subject: user n has the codes n * 10 to n * 10 + 9."""
+        """A new database for a subject, in which user n has the codes n * 10 to n * 10 + 9."""
         ours = subject.command == OURS.command
         seed = self._folder / f"{'ours' if ours else 'peers'}-{stored}.sqlite3"
         if not seed.exists():
@@ -105,12 +105,12 @@ class Seeds:
         for suffix in ("", "-wal", "-shm", "-lock"):
             Path(f"{copy}{suffix}").unlink(missing_ok=True)
         shutil.copy(seed, copy)
-        os.sync()  # What is being written back would slow whoever is measured first.
+        os.sync()  # Pending writes of the copy would slow down the first measurement.
         return copy
 
 
 class PostgresSeeds:
-    """The same on a PostgreSQL server, which copies databases by itself."""
+    """The same on a PostgreSQL server, which can copy databases itself."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -118,7 +118,7 @@ class PostgresSeeds:
         self._copies = 0
 
     def fresh(self, subject: Subject, stored: int) -> str:
-        """The URL of a database of its own for a subject."""
+        """The URL of a new database for a subject."""
         if subject.name not in self._seeds:
             self._seeds[subject.name] = self._new(f"seed_{len(self._seeds)}")
             url = self._url(self._seeds[subject.name])
@@ -138,7 +138,7 @@ class PostgresSeeds:
 
 
 def rows(stored: int) -> Iterator[tuple[str, str, str, str, str]]:
-    """The codes that are there before a measurement, as load.lua counts on them."""
+    """The codes that are stored before a measurement, as load.lua expects them."""
     for code in range(stored):
         yield *owner(code // 10), f"{code:08}", f"Desk {code}"
 
@@ -154,7 +154,7 @@ def _fill_ours(url: str, stored: int) -> None:
             lines.writerow(("tenant", "group", "user", "code", "description"))
             lines.writerows(rows(stored))
     if importing.returncode:
-        raise SystemExit("bench: the import of the first codes failed")
+        raise SystemExit("bench: the import of the initial codes failed")
 
 
 def _fill_peer(path: Path, stored: int) -> None:
@@ -175,46 +175,46 @@ def _fill_postgres_peer(url: str, stored: int) -> None:
 
 @dataclass
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     subject: Subject
     port: int
     process: psutil.Popen
     cold_start: float
-    """Seconds from its start to its first answer."""
+    """Seconds from its start to its first response."""
     database: Path | str
 
     def warm(self) -> None:
-        """Read the file of its database, lest the disk be what is measured."""
+        """Read the database file into the page cache, so that the disk is not measured."""
         if isinstance(self.database, Path):
             with self.database.open("rb") as file:
                 while file.read(2**20):
                     pass
 
     def memory(self) -> float:
-        """MiB that all its processes hold; a page that they share counts once."""
+        """The memory (PSS) of all its processes in MiB; a shared page counts once."""
         held: list[int] = [p.memory_full_info().pss for p in self._processes()]
         return sum(held) / 2**20
 
     def peak(self) -> float:
-        """MiB that its processes held at most, each at its own time."""
+        """The sum of the peak memory of each of its processes, in MiB."""
         return self._status("VmHWM") / 1024
 
     def resident(self) -> float:
-        """MiB that its processes hold, each counted whole."""
+        """The memory (RSS) of all its processes in MiB; a shared page counts for each process."""
         return self._status("VmRSS") / 1024
 
     def work(self) -> dict[int, float]:
-        """Seconds of processor that each worker has used."""
+        """The seconds of CPU time that each worker has used."""
         return {p.pid: sum(p.cpu_times()[:2]) for p in self.process.children(recursive=True)}
 
     def connections(self) -> int:
-        """How many connections its workers have accepted; the sockets that listen count too."""
+        """The number of sockets of its workers: the listening ones and the connections."""
         workers = self.process.children(recursive=True)
         return sum(len(worker.net_connections("tcp")) for worker in workers)
 
     def settle(self) -> None:
-        """Wait until what a run has left unanswered is done, and would disturb no other run."""
+        """Wait until the server is idle, so that leftover work does not disturb the next run."""
         used = -1.0
         while used != (used := sum(self.work().values())):
             time.sleep(0.1)
@@ -231,7 +231,7 @@ class Server:
 def running(
     subject: Subject, database: Path | str, logs: Path, preload: Path | None = None
 ) -> Iterator[Server]:
-    """A subject on a free port of this machine, from its first answer on."""
+    """Run a subject on a free port. The context begins after its first response."""
     port = free_port()
     url = database if isinstance(database, str) else f"sqlite:///{database}"
     fill = {"port": str(port), "database": str(database), "url": url}
@@ -265,11 +265,11 @@ def _wait(process: psutil.Popen, port: int, subject: Subject, log: Path) -> None
         if status == 200:
             return
         break
-    raise SystemExit(f"bench: {subject.name} did not come up; {log} tells why")
+    raise SystemExit(f"bench: {subject.name} did not start; see {log}")
 
 
 def call(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    """One request on a connection of its own, and its answer."""
+    """Send a request on a new connection, and return the status and body of the response."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     headers = CALLER | ({"Content-Type": "application/json"} if body else {})
     try:

@@ -1,4 +1,4 @@
-"""A Flask route that returns a fixed dict: what Flask costs alone."""
+"""Flask routes that return fixed dicts: the cost of Flask alone."""
 
 from flask import Flask
 

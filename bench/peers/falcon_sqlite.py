@@ -1,4 +1,4 @@
-"""Falcon over raw sqlite3, one connection a thread; validation by hand."""
+"""Falcon with the sqlite3 module, one connection per thread, and hand-written validation."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def authorize(request: falcon.Request, least: int) -> None:
 def checked(item: Any) -> tuple[str, str]:
     """The code and the description of one item of a body."""
     if not isinstance(item, dict):
-        raise falcon.HTTPBadRequest(description="An item is no object.")
+        raise falcon.HTTPBadRequest(description="An item is not an object.")
     code, description = item.get("code"), item.get("description", "")
     if not isinstance(code, str) or not CODE.fullmatch(code):
         raise falcon.HTTPBadRequest(description="A code is not valid.")

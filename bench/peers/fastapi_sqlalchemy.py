@@ -17,7 +17,7 @@ ON_SQLITE = "://" not in DATABASE
 engine = create_engine(
     f"sqlite:///{DATABASE}" if ON_SQLITE else DATABASE.replace("://", "+psycopg://"),
     connect_args={"timeout": 30} if ON_SQLITE else {},
-    # One for each thread of FastAPI's: where they wait for fewer, none is left to end a session.
+    # One for each of FastAPI's threads: if all wait for a connection, none can close a session.
     pool_size=40,
 )
 new_session = sessionmaker(engine)
@@ -32,7 +32,7 @@ if ON_SQLITE:
 
 
 class Base(DeclarativeBase):
-    """What all tables share."""
+    """The base class of all tables."""
 
 
 class Row(Base):
@@ -60,7 +60,7 @@ class AuthorizationCodes(BaseModel):
 
 
 class Owner(BaseModel):
-    """Whose codes a path names."""
+    """The tenant, group and user in a path."""
 
     tenant_id: str
     group_id: str
@@ -68,7 +68,7 @@ class Owner(BaseModel):
 
 
 def owner(tenant_id: str, group_id: str, user_id: str) -> Owner:
-    """The owner in the path."""
+    """Get the owner from the path."""
     return Owner(tenant_id=tenant_id, group_id=group_id, user_id=user_id)
 
 

@@ -1,4 +1,4 @@
-"""This project's own stack, used without a thought for speed: what its tuning is worth."""
+"""The libraries of this service without its optimizations, to measure what these gain."""
 
 import os
 from typing import Any
