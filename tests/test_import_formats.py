@@ -204,7 +204,7 @@ def test_row_that_breaks_a_rule_is_rejected(
         ("{", "Is not JSON: column 2."),
         ("7", "Is not a JSON object."),
         ('{"code":"01","code":"02"}', "Is not JSON: an object repeats a key"),
-        ('{"tenant":"\\ud800"}', "Is not JSON: it holds half"),
+        ('{"tenant":"\\ud800"}', "Is not JSON: it contains half"),
         ('{"a":1}', "a: No such column."),
         ('{"tenant":"a","group":"b","user":"c"}', "code: Must be present"),
         ('{"tenant":"a","group":"b","user":"c","code":4711}', "code:"),
