@@ -5,6 +5,7 @@ from flask import Flask
 from barring import access, metrics
 from barring.api import codes, health
 from barring.api.docs import examples, openapi, swagger
+from barring.api.levels import LEVELS
 from barring.http import paths
 from barring.http.application import Application
 from barring.settings import Settings
@@ -27,7 +28,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     paths.init_app(app)
     api = openapi.create_api(app, access.init_app(app, settings))
     new_codes = NewCodes(settings.code_pattern)
-    api.register_blueprint(codes.blueprint(storage, new_codes), parameters=examples.OWNER)
+    for level in LEVELS:
+        blueprint = codes.blueprint(level, storage, new_codes)
+        api.register_blueprint(blueprint, parameters=examples.OWNER[: level.path.count("<")])
     app.register_blueprint(health.blueprint(storage, enabled_metrics))
     app.register_blueprint(swagger.blueprint)
     return app

@@ -3,31 +3,45 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, post_load
 from marshmallow.exceptions import SCHEMA
 
 from barring import domain
 
 from .items import Item, ItemList, repeats
-from .rules import CODE_PATTERN, DESCRIPTION, code_rule
+from .responses import Response
+from .rules import CLASS_OF_SERVICE, CODE_PATTERN, DESCRIPTION, code_rule
 
 
-class AuthorizationCode(Schema):
+def _class_of_service(**options: Any) -> fields.String:
+    return fields.String(
+        attribute="class_of_service",
+        validate=CLASS_OF_SERVICE,
+        metadata={"description": "Which calls the code permits, in the terms of the call platform"},
+        **options,
+    )
+
+
+class AuthorizationCode(Response):
     """A code that lets a barred user place a call, and what it is for."""
 
     code = fields.String(required=True, metadata={"example": "01"})
     description = fields.String(required=True, metadata={"example": "test_code_01"})
+    classOfService = _class_of_service()  # noqa: N815
 
 
-class AuthorizationCodes(Schema):
-    """All the codes of a user, ordered by code."""
+class AuthorizationCodes(Response):
+    """All the codes of an owner, ordered by code."""
 
     authCodes = fields.List(fields.Nested(AuthorizationCode), required=True)  # noqa: N815
 
 
 def dump(code: domain.AuthorizationCode) -> dict[str, str]:
     """Dump a code like the schema AuthorizationCode does, but many times faster."""
-    return {"code": code.code, "description": code.description}
+    dumped = {"code": code.code, "description": code.description}
+    if code.class_of_service:
+        dumped["classOfService"] = code.class_of_service
+    return dumped
 
 
 class NewCode(Item):
@@ -40,6 +54,7 @@ class NewCode(Item):
     description = fields.String(
         load_default="", validate=DESCRIPTION, metadata={"example": "test_code_03"}
     )
+    classOfService = _class_of_service(load_default="")  # noqa: N815
     build = domain.AuthorizationCode
 
     def __init__(self, code_pattern: str = CODE_PATTERN) -> None:
@@ -90,6 +105,26 @@ class NewCodes(Schema):
         return Creation(self.listed.load(data)["authCodes"], listed=True)
 
 
+class CodeChanges(Schema):
+    """The fields of a code to change.
+
+    Loads as the new values by the fields of domain.AuthorizationCode.
+    """
+
+    description = fields.String(validate=DESCRIPTION, metadata={"example": "test_code_03"})
+    classOfService = _class_of_service(allow_none=True)  # noqa: N815
+
+    @post_load
+    def finish(self, changes: dict[str, str | None], **_: Any) -> dict[str, str]:
+        """Clear what is null. Raises ValidationError if there is nothing to change."""
+        if not changes:
+            raise ValidationError("Must hold `description`, `classOfService` or both.")
+        return {field: value or "" for field, value in changes.items()}
+
+
+_IGNORED = {"description": "Ignored, so that a list that was read can be sent back"}
+
+
 class CodeToRemove(Item):
     """A code to remove.
 
@@ -97,13 +132,11 @@ class CodeToRemove(Item):
     """
 
     code = fields.String(required=True, metadata={"example": "01"})
-    description = fields.Raw(
-        allow_none=True,
-        metadata={"description": "Ignored, so that a list that was read can be sent back"},
-    )
+    description = fields.Raw(allow_none=True, metadata=_IGNORED)
+    classOfService = fields.Raw(allow_none=True, metadata=_IGNORED)  # noqa: N815
 
     @staticmethod
-    def build(code: str, description: Any = None) -> str:
+    def build(code: str, *_: Any, **__: Any) -> str:
         return code
 
 
@@ -111,7 +144,3 @@ class CodesToRemove(Schema):
     """Codes to remove; those that do not exist are ignored."""
 
     authCodes = ItemList(CodeToRemove())  # noqa: N815
-
-
-class EmptyObject(Schema):
-    """The empty object in the response to a write."""

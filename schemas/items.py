@@ -72,12 +72,16 @@ class ItemList(fields.List[Any]):
             return None
         columns = []
         for name, field in self.item.fields.items():
-            column = [item.get(name, field.load_default) for item in items]
-            if isinstance(field, fields.String) and {*map(type, column)} != {str}:
+            given = [item[name] for item in items if name in item]
+            if isinstance(field, fields.String) and not {*map(type, given)} <= {str}:
                 return None
-            if not all(rule.all_hold(column) for rule in cast("list[TextRule]", field.validators)):
+            if not all(rule.all_hold(given) for rule in cast("list[TextRule]", field.validators)):
                 return None
-            columns.append(column)
+            if len(given) < len(items):
+                if field.required:
+                    return None
+                given = [item.get(name, field.load_default) for item in items]
+            columns.append(given)
         return list(map(self.item.build, *columns))
 
 

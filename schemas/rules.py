@@ -27,12 +27,16 @@ class TextRule(Validator):
         """
         # apispec reads the limits and the pattern from attributes with these names.
         self.min, self.max, self.equal = minimum, maximum, None
-        self.pattern = pattern
+        self.pattern, self._more, self._never = pattern, more, never
         self.regex = re.compile(f"^(?:{pattern})$")
         length = f"{minimum} to {maximum}" if minimum else f"at most {maximum}"
         self.message = f"Must have {length} characters, and {more}."
         within = rf"(?=[^{never}]{{{minimum},{maximum}}}\Z)"
         self._matches = re.compile(rf"{within}(?:{pattern})", re.ASCII).fullmatch
+
+    def or_empty(self) -> "TextRule":
+        """The rule that also allows the empty text."""
+        return TextRule(0, self.max, f"(?:{self.pattern})?", self._more, self._never)
 
     def holds(self, value: Any) -> bool:
         """Whether the value is a string that follows the rule."""
@@ -57,7 +61,13 @@ OWNER_ID = TextRule(
 )
 """A tenant, group or user id."""
 
+GROUP_MISSING = "Must not be empty where there is a user."
+"""The fault of an owner with a user and no group."""
+
 DESCRIPTION = TextRule(0, 80, r"[^\x00]*", "not the character NUL")
+
+CLASS_OF_SERVICE = TextRule(1, 40, r"[^\x00]*", "not the character NUL")
+"""Which calls a code permits, in the terms of the call platform."""
 
 
 def code_rule(pattern: str) -> TextRule:

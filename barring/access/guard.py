@@ -28,18 +28,17 @@ def requires(role: Role) -> Callable[[Callable[..., Any]], Any]:
 
     def guard(view: Callable[..., Any]) -> Any:
         @wraps(view)
-        def guarded(tenant_id: str, group_id: str, user_id: str, **rest: Any) -> Any:
+        def guarded(tenant_id: str, group_id: str = "", user_id: str = "", **rest: Any) -> Any:
             owner = Owner(tenant_id, group_id, user_id)
             mode: Mode = current_app.extensions[EXTENSION]
             g.caller = caller = mode.caller()
             if caller.role.rank < role.rank:
                 abort(403, message=f"This needs at least the role {role.title}.")
             if not caller.may_reach(owner):
-                abort(403, message="This user is outside the caller's scope.")
+                abort(403, message=f"This {owner.level} is outside the caller's scope.")
             return view(owner=owner, **rest)
 
-        needs = f"Needs at least the role {role.title}."
-        guarded.__doc__ = f"{inspect.getdoc(view)}\n\n{needs}"
+        guarded.__doc__ = f"{inspect.getdoc(view)}\n\nNeeds at least the role {role.title}."
         guarded.required_role = role  # type: ignore[attr-defined]
         return Blueprint.doc(security=[{"caller": []}])(guarded)
 

@@ -1,74 +1,79 @@
-"""The resource of authorization codes."""
+"""The resource of authorization codes, the same at each level."""
 
 from urllib.parse import quote
 
-from flask import Response, g
+from flask import Response
 from flask.typing import ResponseReturnValue
 from webargs.flaskparser import abort
 
-from barring import logs
-from barring.access import Role, requires
+from barring.access import requires
 from barring.domain import Owner
 from barring.http.application import current_request, json_list, json_response
 from barring.http.body import JSONBlueprint
 from barring.pauses import in_parts
 from barring.storage.base import AlreadyExists, Storage
 from schemas import codes as schemas
+from schemas.responses import EmptyObject
 
+from .audit import audit
 from .docs import examples
-
-PREFIX = (
-    "/api/v1/tenants/<id:tenant_id>/groups/<id:group_id>/users/<id:user_id>"
-    "/services/outgoing_call_barring/codes"
-)
+from .levels import Level
 
 
-def blueprint(storage: Storage, new_codes: schemas.NewCodes) -> JSONBlueprint:
-    """The operations on the codes in `storage`; `new_codes` loads the bodies of POST requests."""
+def blueprint(level: Level, storage: Storage, new_codes: schemas.NewCodes) -> JSONBlueprint:
+    """The operations on the codes of a level; `new_codes` loads the bodies of POST requests."""
     codes = JSONBlueprint(
-        "Authorization codes",
+        _name("", level, "codes").replace("_", " ").strip().capitalize(),
         __name__,
-        url_prefix=PREFIX,
-        description="Codes that let a barred user place a call anyway",
+        url_prefix=f"{level.path}/services/outgoing_call_barring/codes",
+        description=f"Codes of a {level.name}",
     )
-    _add_reads(codes, storage)
-    _add_creation(codes, storage, new_codes)
-    _add_removals(codes, storage)
+    _add_reads(codes, level, storage)
+    _add_creation(codes, level, storage, new_codes)
+    _add_change(codes, level, storage)
+    _add_removals(codes, level, storage)
     return codes
 
 
-def _add_reads(codes: JSONBlueprint, storage: Storage) -> None:
-    @codes.get("/")
-    @requires(Role.END_USER)
+def _name(verb: str, level: Level, noun: str = "code") -> str:
+    """The name of an operation, unique over all levels."""
+    return f"{verb}_{level.name}_authorization_{noun}".replace("_user", "")
+
+
+def _add_reads(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
+    @codes.get("/", endpoint=_name("list", level, "codes"))
+    @requires(level.reader)
     @codes.response(200, schemas.AuthorizationCodes, description="The codes, ordered by code")
-    def list_authorization_codes(owner: Owner) -> Response:
-        """List the authorization codes of a user"""
+    def list_codes(owner: Owner) -> Response:
+        """List the authorization codes"""
         parts = in_parts(storage.list(owner))
         return json_list("authCodes", ([schemas.dump(code) for code in part] for part in parts))
 
-    @codes.get("/<string:code>/", parameters=examples.CODE)
-    @requires(Role.END_USER)
+    @codes.get("/<string:code>/", endpoint=_name("get", level), parameters=examples.CODE)
+    @requires(level.reader)
     @codes.response(200, schemas.AuthorizationCode, description="The code")
-    def get_authorization_code(owner: Owner, code: str) -> Response:
-        """Get an authorization code of a user"""
+    def get_code(owner: Owner, code: str) -> Response:
+        """Get an authorization code"""
         found = storage.get(owner, code)
         if found is None:
-            abort(404, message="This user has no such code.")
+            abort(404, message=f"This {level.name} has no such code.")
         return json_response(schemas.dump(found))
 
 
-def _add_creation(codes: JSONBlueprint, storage: Storage, new_codes: schemas.NewCodes) -> None:
-    @codes.post("/")
-    @requires(Role.GROUP_ADMIN)
+def _add_creation(
+    codes: JSONBlueprint, level: Level, storage: Storage, new_codes: schemas.NewCodes
+) -> None:
+    @codes.post("/", endpoint=_name("create", level, "codes"))
+    @requires(level.writer)
     @codes.arguments(new_codes, examples=examples.NEW_CODES)
     @codes.response(
         201,
-        schemas.EmptyObject,
+        EmptyObject,
         description="All codes are stored",
         headers={"Location": examples.LOCATION},
     )
-    def create_authorization_codes(new: schemas.Creation, owner: Owner) -> ResponseReturnValue:
-        """Create an authorization code for a user, or a list of them
+    def create_codes(new: schemas.Creation, owner: Owner) -> ResponseReturnValue:
+        """Create an authorization code, or a list of them
 
         A list is stored as a whole or not at all. If a code exists already, the response is 400,
         and its `errors` name each invalid item.
@@ -78,47 +83,50 @@ def _add_creation(codes: JSONBlueprint, storage: Storage, new_codes: schemas.New
         except AlreadyExists as error:
             message = "Nothing was stored: `errors` names the codes that exist already."
             abort(400, message=message, errors={"json": new.faults(error.positions)})
-        _audit("create", owner, len(new.codes))
+        audit("create", owner, new.codes)
         if new.listed:
             return json_response({}), 201
         path = quote(current_request().path.rstrip("/"))
         return json_response({}), 201, {"Location": f"{path}/{quote(new.codes[0].code, safe='')}/"}
 
 
-def _add_removals(codes: JSONBlueprint, storage: Storage) -> None:
-    @codes.delete("/")
-    @requires(Role.GROUP_ADMIN)
+def _add_change(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
+    @codes.patch("/<string:code>/", endpoint=_name("change", level), parameters=examples.CODE)
+    @requires(level.writer)
+    @codes.arguments(schemas.CodeChanges(), examples=examples.CHANGES)
+    @codes.response(200, schemas.AuthorizationCode, description="The code after the change")
+    def change_code(changes: dict[str, str], owner: Owner, code: str) -> Response:
+        """Change the description or the class of service of an authorization code"""
+        before = storage.change(owner, code, changes)
+        if before is None:
+            abort(404, message=f"This {level.name} has no such code.")
+        audit("change", owner, [before])
+        return json_response(schemas.dump(before._replace(**changes)))
+
+
+def _add_removals(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
+    @codes.delete("/", endpoint=_name("delete", level, "codes"))
+    @requires(level.writer)
     @codes.arguments(schemas.CodesToRemove(), examples=examples.CODES_TO_REMOVE)
-    @codes.response(200, schemas.EmptyObject, description="None of the codes exists any more")
-    def delete_authorization_codes(body: dict[str, list[str]], owner: Owner) -> Response:
-        """Remove a list of authorization codes from a user
+    @codes.response(200, EmptyObject, description="None of the codes exists any more")
+    def delete_codes(body: dict[str, list[str]], owner: Owner) -> Response:
+        """Remove a list of authorization codes
 
         Codes that do not exist are ignored.
         """
-        _audit("delete", owner, storage.remove(owner, body["authCodes"]))
-        return json_response({})
+        return _remove(storage, owner, body["authCodes"])
 
-    @codes.delete("/<string:code>/", parameters=examples.CODE)
-    @requires(Role.GROUP_ADMIN)
-    @codes.response(200, schemas.EmptyObject, description="The code does not exist any more")
-    def delete_authorization_code(owner: Owner, code: str) -> Response:
-        """Remove an authorization code from a user
+    @codes.delete("/<string:code>/", endpoint=_name("delete", level), parameters=examples.CODE)
+    @requires(level.writer)
+    @codes.response(200, EmptyObject, description="The code does not exist any more")
+    def delete_code(owner: Owner, code: str) -> Response:
+        """Remove an authorization code
 
         It is not an error if the code does not exist.
         """
-        _audit("delete", owner, storage.remove(owner, [code]))
-        return json_response({})
+        return _remove(storage, owner, [code])
 
 
-def _audit(operation: str, owner: Owner, count: int) -> None:
-    """Log who changed how many codes of which user."""
-    caller = g.caller
-    logs.emit(
-        "audit",
-        request_id=current_request().id,
-        role=caller.role.title,
-        scope=list(caller.scope.values()),
-        owner=owner._asdict(),
-        operation=operation,
-        count=count,
-    )
+def _remove(storage: Storage, owner: Owner, codes: list[str]) -> Response:
+    audit("delete", owner, storage.remove(owner, codes))
+    return json_response({})

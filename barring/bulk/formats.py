@@ -12,8 +12,10 @@ from barring.domain import AuthorizationCode, Owner
 from barring.strict_json import NotJSON, parse_json
 
 COLUMNS = Owner._fields + AuthorizationCode._fields
-DEFAULTS = {"description": ""}
-"""The columns that a file may omit, and their default values."""
+DEFAULTS = {"description": "", "class_of_service": None}
+"""The columns that a file may omit, and their default values. None keeps what is stored."""
+OPTIONAL = {column for column, default in DEFAULTS.items() if default is None}
+"""The columns that JSON omits if they are empty."""
 REJECTION_COLUMNS = ("line", "reason")
 """The additional columns of a file of rejected rows. An import ignores them."""
 

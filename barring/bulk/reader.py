@@ -8,10 +8,10 @@ from typing import Any, BinaryIO
 
 from barring.domain import Owner
 from barring.storage.base import StagedRow
-from schemas.rules import DESCRIPTION, OWNER_ID, TextRule
+from schemas.rules import CLASS_OF_SERVICE, DESCRIPTION, GROUP_MISSING, OWNER_ID, TextRule
 
 from . import formats
-from .formats import COLUMNS, DEFAULTS, InputError, Record, Rejected
+from .formats import COLUMNS, DEFAULTS, OPTIONAL, InputError, Record, Rejected
 
 _NOT_UTF8 = (
     "is not UTF-8 text; it may be a spreadsheet, a compressed file, Latin-1 or UTF-16; "
@@ -29,9 +29,10 @@ class Reader:
 
     def __init__(self, stream: BinaryIO, name: str, code_rule: TextRule | None) -> None:
         self._name = name
-        self._rules = dict.fromkeys(Owner._fields, OWNER_ID)
+        self._rules = dict.fromkeys(Owner._fields, OWNER_ID.or_empty()) | {"tenant": OWNER_ID}
         if code_rule:
             self._rules |= {"code": code_rule, "description": DESCRIPTION}
+            self._rules |= {"class_of_service": CLASS_OF_SERVICE.or_empty()}
         self._ignored = {} if code_rule else DEFAULTS
         self._text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
         with self._errors_named():
@@ -58,10 +59,14 @@ class Reader:
         complete = {**DEFAULTS, **values, **self._ignored}
         for column in COLUMNS:
             value, rule = complete.get(column), self._rules.get(column)
+            if value is None and column in OPTIONAL:
+                continue
             if not isinstance(value, str):
                 return Rejected(line, f"{column}: Must be present, and be text.", values)
             if rule and not rule.holds(value):
                 return Rejected(line, f"{column}: {rule.message}", values)
+        if complete["user"] and not complete["group"]:
+            return Rejected(line, f"group: {GROUP_MISSING}", values)
         return StagedRow(line, tuple(complete[column] for column in COLUMNS))
 
     @contextmanager

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
-from .formats import COLUMNS, Rejected
+from .formats import COLUMNS, OPTIONAL, Rejected
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -23,9 +23,10 @@ class Writer:
             self._csv = csv.writer(stream, delimiter="\t" if kind == "tsv" else ",")
             self._csv.writerow(self._columns)
 
-    def write(self, row: Iterable[str]) -> None:
+    def write(self, row: Iterable[str | None]) -> None:
         """Write one row."""
-        self._write(dict(zip(self._columns, row, strict=True)))
+        values = zip(self._columns, row, strict=True)
+        self._write({name: value for name, value in values if value or name not in OPTIONAL})
 
     def reject(self, row: Rejected) -> None:
         """Write a row as it was read, so that it is rejected again unless it is corrected."""

@@ -1,28 +1,33 @@
-"""Commands on the codes of a user, directly on the database."""
+"""Commands on the codes of an owner, directly on the database."""
 
 import sys
+from typing import Any
 
 import click
 import orjson
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
 from barring.bulk.formats import InputError
 from barring.domain import Owner
 from barring.settings import Settings
 from barring.storage.base import StorageError
-from schemas.codes import NewCode
-from schemas.rules import OWNER_ID
+from schemas.codes import CodeChanges, NewCode, dump
+from schemas.rules import GROUP_MISSING, OWNER_ID
 
 from .common import audit, json_option, main, one_line, opened_storage, show
 
 
-def _owner_id(value: str) -> str:
-    if not OWNER_ID.holds(value):
-        raise click.BadParameter(OWNER_ID.message)
+def _owner_id(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    rule = OWNER_ID if parameter.name == "tenant" else OWNER_ID.or_empty()
+    if not rule.holds(value):
+        raise click.BadParameter(rule.message)
+    if parameter.name == "user" and value and not context.params["group"]:
+        raise click.BadParameter(GROUP_MISSING, param_hint="'GROUP'")
     return value
 
 
-_OWNER = [click.Argument([name], type=_owner_id) for name in Owner._fields]
+_NO_SUCH_CODE = "this owner has no such code"
+_OWNER = [click.Argument([name], callback=_owner_id) for name in Owner._fields]
 
 
 def _code(argument: str) -> str:
@@ -37,26 +42,30 @@ def _code(argument: str) -> str:
 @main.command("list", params=[*_OWNER])
 @json_option
 def list_codes(as_json: bool, **owner: str) -> None:
-    """List the codes of a user.
+    """List the codes of a user, group or tenant.
+
+    An empty USER means the group; an empty GROUP and USER mean the tenant.
 
     \b
-    Example:
+    Examples:
       barring list acme sales anna
+      barring list acme sales ""
     """
     with opened_storage() as storage:
         codes = storage.list(Owner(**owner))
     if as_json:
-        click.echo(orjson.dumps([code._asdict() for code in codes]))
+        click.echo(orjson.dumps([*map(dump, codes)]))
     else:
         for code in codes:
-            click.echo(one_line(f"{code.code:<14}  {code.description}").rstrip())
+            service = code.class_of_service and f"  [{code.class_of_service}]"
+            click.echo(one_line(f"{code.code:<14}  {code.description}{service}").rstrip())
 
 
 @main.command("show", params=[*_OWNER])
 @click.argument("code")
 @json_option
 def show_code(code: str, as_json: bool, **owner: str) -> None:
-    """Show one CODE of a user. If CODE is -, it is read from standard input.
+    """Show one CODE of an owner. If CODE is -, it is read from standard input.
 
     \b
     Example:
@@ -65,15 +74,16 @@ def show_code(code: str, as_json: bool, **owner: str) -> None:
     with opened_storage() as storage:
         found = storage.get(Owner(**owner), _code(code))
     if found is None:
-        raise StorageError("this user has no such code")
-    show(found._asdict(), as_json)
+        raise StorageError(_NO_SUCH_CODE)
+    show(dump(found), as_json)
 
 
 @main.command("add", params=[*_OWNER])
 @click.argument("code")
 @click.argument("description", default="")
-def add_code(code: str, description: str, **owner: str) -> None:
-    """Add a CODE to a user.
+@click.option("--class-of-service", metavar="TEXT", help="Which calls the code opens.")
+def add_code(code: str, description: str, class_of_service: str | None, **owner: str) -> None:
+    """Add a CODE to an owner.
 
     If CODE is -, it is read from standard input, which other users cannot see.
 
@@ -81,22 +91,45 @@ def add_code(code: str, description: str, **owner: str) -> None:
     Examples:
       barring add acme sales anna 4711 "Night shift"
       echo 4711 | barring add acme sales anna - "Night shift"
+      barring add acme sales "" 4712 "Everyone in sales" --class-of-service international
     """
     schema = NewCode(Settings.from_environment().code_pattern)
-    try:
-        new = schema.load({"code": _code(code), "description": description})
-    except ValidationError as error:
-        field, messages = next(iter(error.messages_dict.items()))
-        raise InputError(f"{field}: {messages[0]}") from None
+    service = {} if class_of_service is None else {"classOfService": class_of_service}
+    new = _loaded(schema, {"code": _code(code), "description": description, **service})
     with opened_storage(create=True) as storage:
         storage.add(Owner(**owner), [new])
     audit("create", 1, Owner(**owner))
 
 
+@main.command("describe", params=[*_OWNER])
+@click.argument("code")
+@click.option("--description", metavar="TEXT", help="The new description.")
+@click.option("--class-of-service", metavar="TEXT", help='The new class of service; "" clears it.')
+def describe_code(
+    code: str, description: str | None, class_of_service: str | None, **owner: str
+) -> None:
+    """Change the description or the class of service of a CODE.
+
+    If CODE is -, it is read from standard input.
+
+    \b
+    Example:
+      barring describe acme sales anna 4711 --description "Day shift"
+    """
+    given = {} if description is None else {"description": description}
+    service = {} if class_of_service is None else {"classOfService": class_of_service or None}
+    changes = _loaded(CodeChanges(), {**given, **service})
+    with opened_storage() as storage:
+        before = storage.change(Owner(**owner), _code(code), changes)
+    if before is None:
+        raise StorageError(_NO_SUCH_CODE)
+    audit("change", 1, Owner(**owner))
+
+
 @main.command("remove", params=[*_OWNER])
 @click.argument("codes", nargs=-1, required=True)
 def remove_codes(codes: tuple[str, ...], **owner: str) -> None:
-    """Remove CODES of a user.
+    """Remove CODES of an owner.
 
     Each - is a code that is read from standard input. Codes that do not exist are ignored.
 
@@ -105,6 +138,15 @@ def remove_codes(codes: tuple[str, ...], **owner: str) -> None:
       barring remove acme sales anna 4711 0815
     """
     with opened_storage() as storage:
-        count = storage.remove(Owner(**owner), [_code(code) for code in codes])
-    audit("delete", count, Owner(**owner))
-    click.echo(f"{count} removed")
+        removed = storage.remove(Owner(**owner), [_code(code) for code in codes])
+    audit("delete", len(removed), Owner(**owner))
+    click.echo(f"{len(removed)} removed")
+
+
+def _loaded(schema: Schema, given: dict[str, Any]) -> Any:
+    """What the arguments of a command mean. Raises InputError if one is invalid."""
+    try:
+        return schema.load(given)
+    except ValidationError as error:
+        field, messages = next(iter(error.messages_dict.items()))
+        raise InputError(f"{field}: {messages[0]}") from None

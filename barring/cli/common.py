@@ -99,7 +99,7 @@ def progress(label: str, **options: Any) -> Any:
 
 def audit(operation: str, count: int, owner: Owner | None = None) -> None:
     """Log a write as the service does, with the role `operator`."""
-    whose = {"owner": owner._asdict()} if owner else {}
+    whose = {"owner": owner.ids()} if owner else {}
     logs.emit("audit", role="operator", **whose, operation=operation, count=count)
 
 

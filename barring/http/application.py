@@ -25,13 +25,11 @@ RETRY_AFTER = 1
 """The header Retry-After of 503 responses, in seconds."""
 
 
-class OrjsonProvider(DefaultJSONProvider):
-    """JSON by orjson: UTF-8, with keys in insertion order."""
+class JSONProvider(DefaultJSONProvider):
+    """JSON of errors and health: UTF-8, keys in their given order."""
 
-    def dumps(self, obj: Any, *, indent: int | None = None, **_: Any) -> str:
-        """Serialize; any `indent` means two spaces."""
-        options = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
-        return orjson.dumps(obj, option=options).decode()
+    ensure_ascii = False
+    sort_keys = False
 
 
 class Request(flask.Request):
@@ -78,7 +76,7 @@ def json_list(name: str, parts: Iterable[list[dict[str, str]]]) -> Response:
 class Application(flask.Flask):
     """A Flask application that logs unexpected errors without quoting requests or exceptions."""
 
-    json_provider_class = OrjsonProvider
+    json_provider_class = JSONProvider
     request_class = Request
     response_class = Response
 

@@ -6,7 +6,7 @@ from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from barring import logs
 from barring.storage.base import OutcomeUnknown, StorageUnavailable
-from schemas.errors import Error
+from schemas.responses import Error
 
 from .application import RETRY_AFTER, current_request
 

@@ -2,10 +2,10 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from barring.domain import AuthorizationCode, Owner
 from barring.pauses import PART, pause
@@ -13,8 +13,13 @@ from barring.pauses import PART, pause
 from . import statements
 from .threads import DaemonThreads, Threads
 
-Row = tuple[str, ...]
-"""An owner and a code in one tuple, in the order of `statements.COLUMNS`."""
+Result = TypeVar("Result")
+
+Row = tuple[str | None, ...]
+"""An owner and a code in one tuple, in the order of `statements.COLUMNS`.
+
+None is what a file to import does not have; it leaves what is stored.
+"""
 
 NO_DATABASE = (
     "there is no database yet; create it with serve, add, import or restore, "
@@ -139,7 +144,6 @@ class Storage(ABC):
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
     """Called for each write with the seconds it waited for the lock."""
 
-    _GET = statements.GET
     _last_write_check = float("-inf")
 
     @abstractmethod
@@ -163,16 +167,34 @@ class Storage(ABC):
         if "\0" in code:
             return None  # No stored text has it, and PostgreSQL would refuse the statement.
         with self._connection() as connection:
-            row = connection.execute(self._GET, (*owner, code)).fetchone()
+            row = connection.execute(statements.GET, (*owner, code)).fetchone()
         return row and AuthorizationCode(*row)
 
     @abstractmethod
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
         """Store all codes, or none and raise AlreadyExists. No text may hold NUL."""
 
+    def change(
+        self, owner: Owner, code: str, changes: Mapping[str, str]
+    ) -> AuthorizationCode | None:
+        """Change fields of one of the owner's codes, and return the code as it was, or None.
+
+        `code` may be any string; the new values may not hold NUL.
+        """
+        if "\0" in code:
+            return None
+
+        def update(connection: Any) -> AuthorizationCode | None:
+            row = connection.execute(statements.GET, (*owner, code)).fetchone()
+            values = map(changes.get, AuthorizationCode._fields[1:])
+            connection.execute(statements.CHANGE, (*values, *owner, code))
+            return row and AuthorizationCode(*row)
+
+        return self._write(owner, update)
+
     @abstractmethod
-    def remove(self, owner: Owner, codes: Collection[str]) -> int:
-        """Remove those of `codes` that exist, in one transaction, and return how many did."""
+    def remove(self, owner: Owner, codes: Collection[str]) -> Sequence[AuthorizationCode]:
+        """Remove those of `codes` that exist, in one transaction, and return them."""
 
     def check_ready(self) -> None:
         """Read, and at most once a second also write, without changing any code.
@@ -228,6 +250,13 @@ class Storage(ABC):
         """Read the whole database. Return the counts of codes, users and tenants.
 
         Raises StorageError, which says what is wrong, if the database is damaged.
+        """
+
+    @abstractmethod
+    def _write(self, owner: Owner, operation: Callable[[Any], Result]) -> Result:
+        """Call an operation on codes of an owner with a connection, commit, and return its result.
+
+        The operation changes nothing if it raises AlreadyExists.
         """
 
     @abstractmethod

@@ -8,15 +8,24 @@ FIELDS = ", ".join(AuthorizationCode._fields)
 COLUMNS = f"{OWNER}, {FIELDS}"
 """All columns, in the order of a Row. Those of a code are named as its fields are."""
 
-LIST = f"SELECT {FIELDS} FROM authorization_codes WHERE ({OWNER}) = (?, ?, ?) ORDER BY code"
-GET = f"SELECT {FIELDS} FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
-EXPORT = f"SELECT {COLUMNS} FROM authorization_codes ORDER BY {KEY}"
+# A column that was added later is NULL in older rows.
+READ = ", ".join(f"coalesce({field}, '')" for field in AuthorizationCode._fields)
+LIST = f"SELECT {READ} FROM authorization_codes WHERE ({OWNER}) = (?, ?, ?) ORDER BY code"
+GET = f"SELECT {READ} FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
+EXPORT = f"SELECT {OWNER}, {READ} FROM authorization_codes ORDER BY {KEY}"
+_CHANGED = ", ".join(f"{field} = coalesce(?, {field})" for field in AuthorizationCode._fields[1:])
+CHANGE = f"UPDATE authorization_codes SET {_CHANGED} WHERE ({KEY}) = (?, ?, ?, ?)"
+"""Change the fields of a code for which the parameter is not NULL."""
+
 ANY_ROW = "SELECT 1 FROM authorization_codes LIMIT 1"
 COUNT = "SELECT count(*) FROM authorization_codes"
 COUNTS = f"""
-    SELECT CAST(coalesce(sum(codes), 0) AS bigint), count(*), count(DISTINCT tenant_id)
-    FROM (SELECT {OWNER}, count(*) AS codes FROM authorization_codes GROUP BY {OWNER}) AS users"""
-"""How many codes, users and tenants there are."""
+    SELECT
+        CAST(coalesce(sum(codes), 0) AS bigint),
+        count(*) FILTER (WHERE user_id <> ''),
+        count(DISTINCT tenant_id)
+    FROM (SELECT {OWNER}, count(*) AS codes FROM authorization_codes GROUP BY {OWNER}) AS owners"""
+"""How many codes there are, how many users have some of their own, and in how many tenants."""
 
 _STAGED = ", ".join(f"staged.{column}" for column in ("line", *COLUMNS.split(", ")))
 EXISTING = f"SELECT {_STAGED} FROM staged JOIN authorization_codes USING ({KEY})"
@@ -34,6 +43,10 @@ ADD = f"""
     INSERT INTO authorization_codes ({COLUMNS})
     SELECT {COLUMNS} FROM staged WHERE true ORDER BY {KEY}
     ON CONFLICT ({KEY}) DO NOTHING"""
-_NEW = ", ".join(f"{field} = excluded.{field}" for field in AuthorizationCode._fields[1:])
+# NULL is what a file does not have.
+_NEW = ", ".join(
+    f"{field} = coalesce(excluded.{field}, authorization_codes.{field})"
+    for field in AuthorizationCode._fields[1:]
+)
 REPLACE = ADD.replace("NOTHING", f"UPDATE SET {_NEW}")
 """Store the staged rows; one whose code is stored already is skipped, or replaces it."""

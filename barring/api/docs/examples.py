@@ -12,6 +12,8 @@ NEW_CODES = {
     "one code": {"value": _NEW[2]},
 }
 CODES_TO_REMOVE = {"a list of codes": {"value": {"authCodes": [{"code": "03"}, {"code": "04"}]}}}
+_CHANGED = {"description": "test_code_03", "classOfService": "international"}
+CHANGES = {"both fields": {"value": _CHANGED}}
 LOCATION = {
     "description": "The path of the new code; not sent for a list",
     "schema": {"type": "string", "format": "uri-reference"},

@@ -58,6 +58,10 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def _note(self, notice: psycopg.errors.Diagnostic) -> None:
         self.warned |= notice.severity_nonlocalized == "WARNING"
 
+    def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.Cursor[Any]:
+        """Execute a statement that has ? for a parameter, as those that all engines share."""
+        return super().execute(query.replace("?", "%s"), params, **options)
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait as psycopg does, and close the connection if that takes too long."""
         began = time.monotonic()

@@ -19,6 +19,10 @@ _STEPS = {
             PRIMARY KEY (tenant_id, group_id, user_id, code)
         )""",
     "create_barring_marks": "CREATE TABLE barring_marks (slot integer PRIMARY KEY)",
+    # A column that may be NULL is added without rewriting the table.
+    "add_class_of_service": """
+        ALTER TABLE authorization_codes ADD COLUMN class_of_service text COLLATE "C"
+    """,
 }
 
 
@@ -42,7 +46,7 @@ def migrate(connection: Connection, name: str, create: bool) -> None:
     if exists and {*_STEPS} == _applied(connection):
         return
     with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(?)", (_LOCK,))
         connection.execute("CREATE TABLE IF NOT EXISTS barring_migrations (step text PRIMARY KEY)")
         done = _applied(connection)
         if later := sorted(done - {*_STEPS}):
@@ -52,4 +56,4 @@ def migrate(connection: Connection, name: str, create: bool) -> None:
         for step, statement in _STEPS.items():
             if step not in done:
                 connection.execute(statement)
-                connection.execute("INSERT INTO barring_migrations VALUES (%s)", (step,))
+                connection.execute("INSERT INTO barring_migrations VALUES (?)", (step,))

@@ -29,7 +29,7 @@ class PostgresStaging(Staging):
     def put(self, rows: Iterable[StagedRow]) -> None:
         with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             for line, row in rows:
-                if not any("\0" in text for text in row):  # Such a row cannot be stored.
+                if not any("\0" in (text or "") for text in row):  # Such a row cannot be stored.
                     copy.write_row((line, *row))
 
     @contextmanager

@@ -2,13 +2,8 @@
 
 from sqlite_utils import Database, Migrations
 
-from barring.storage.statements import KEY
-
 APPLICATION_ID = 0x42415252
 """Marks a file as this service's: "BARR". https://sqlite.org/pragma.html#pragma_application_id"""
-
-REMOVE = f"DELETE FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
-"""Removes one code of an owner."""
 
 _CREATE = """
     CREATE TABLE authorization_codes (
@@ -28,6 +23,12 @@ def create_authorization_codes(db: Database) -> None:
     """One row for each code, clustered by the key: an owner's list is one range of the file."""
     set_application_id(db)
     db.execute(_CREATE)
+
+
+@migrations()
+def add_class_of_service(db: Database) -> None:
+    """A column that may be NULL is added without rewriting the table."""
+    db.execute("ALTER TABLE authorization_codes ADD COLUMN class_of_service TEXT")
 
 
 def set_application_id(db: Database) -> None:

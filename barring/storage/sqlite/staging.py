@@ -11,7 +11,6 @@ from sqlite_utils import Database
 from barring.storage.base import StagedRow, Staging
 from barring.storage.statements import COLUMNS, KEY
 
-from . import schema
 from .writer import Writer
 
 # A file, since temporary tables and sorting take memory in SQLite as it is packaged for Python
@@ -23,6 +22,8 @@ _CREATE = f"""
     PRAGMA staging.cache_size = -16000;
     CREATE TABLE staging.staged (line, {COLUMNS}, PRIMARY KEY ({KEY}, line)) WITHOUT ROWID"""
 _PUT = f"INSERT INTO staged VALUES ({', '.join('?' * (1 + len(COLUMNS.split(','))))})"
+
+_REMOVE = f"DELETE FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
 
 
 class SQLiteStaging(Staging):
@@ -53,4 +54,4 @@ class SQLiteStaging(Staging):
     def _remove(self) -> int:
         # A statement for each row: one for all would gather the keys in memory first.
         keys = self._execute(f"SELECT {KEY} FROM staged")
-        return int(self._database.conn.executemany(schema.REMOVE, keys).rowcount)
+        return int(self._database.conn.executemany(_REMOVE, keys).rowcount)

@@ -54,7 +54,7 @@ class Writer:
     def write(self, operation: Operation, on_wait: Callable[[float], object]) -> Any:
         """Commit an operation, and return its result. `on_wait` gets the seconds that it waited.
 
-        An operation is one statement, or changes nothing and raises AlreadyExists.
+        An operation that raises AlreadyExists has changed nothing.
         Raises StorageUnavailable after too long a wait.
         """
         job = _Job(operation)

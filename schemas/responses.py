@@ -1,9 +1,20 @@
-"""Errors as JSON."""
+"""The base of all response bodies, the empty object, and errors."""
 
-from marshmallow import Schema, fields
+from marshmallow import INCLUDE, Schema, fields
 
 
-class Error(Schema):
+class Response(Schema):
+    """A response body. A later release may add properties to it."""
+
+    class Meta:
+        unknown = INCLUDE
+
+
+class EmptyObject(Response):
+    """The empty object in the response to a write."""
+
+
+class Error(Response):
     """What went wrong, where, and what to do."""
 
     code = fields.Integer(required=True, metadata={"description": "The HTTP status code"})

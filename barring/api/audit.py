@@ -1,0 +1,30 @@
+"""The audit lines of the HTTP API."""
+
+from collections.abc import Sequence
+
+from flask import g
+
+from barring import logs
+from barring.domain import AuthorizationCode, Owner
+from barring.http.application import current_request
+
+MOST_DESCRIPTIONS = 20
+"""How many descriptions one line holds: it must fit into one write to a pipe."""
+
+
+def audit(operation: str, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
+    """Log who created, changed or removed which codes of whom.
+
+    The descriptions tell administrators which codes they were; the log may not contain the codes.
+    """
+    caller = g.caller
+    logs.emit(
+        "audit",
+        request_id=current_request().id,
+        role=caller.role.title,
+        scope=list(caller.scope.values()),
+        owner=owner.ids(),
+        operation=operation,
+        count=len(codes),
+        descriptions=[code.loggable_description() for code in codes[:MOST_DESCRIPTIONS]],
+    )
