@@ -25,11 +25,8 @@ from .writer import Writer
 
 # One statement for all codes, from one JSON object: three times as fast as a statement for each.
 _ADD = f"""
-    INSERT INTO authorization_codes ({KEY}, description)
-    SELECT ?, ?, ?, key, value FROM json_each(?)"""
-_CLASSIFY = f"""
-    UPDATE authorization_codes SET class_of_service = value FROM json_each(?)
-    WHERE ({OWNER}) = (?, ?, ?) AND code = key"""
+    INSERT INTO authorization_codes ({KEY}, description, class_of_service)
+    SELECT ?, ?, ?, key, value ->> 0, value ->> 1 FROM json_each(?)"""
 _EXISTING = f"""
     SELECT code FROM authorization_codes
     WHERE ({OWNER}) = (?, ?, ?) AND code IN (SELECT key FROM json_each(?))"""
@@ -104,16 +101,13 @@ class SQLiteStorage(Storage):
             return read_codes(database.conn.execute(LIST, owner))
 
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
-        descriptions = {new.code: new.description for new in codes}
-        parameters = (*owner, orjson.dumps(descriptions).decode())
-        classes = {new.code: new.class_of_service for new in codes if new.class_of_service}
+        fields = {new.code: new[1:] for new in codes}
+        parameters = (*owner, orjson.dumps(fields).decode())
 
         def insert(database: Database) -> None:
             try:
-                if len(descriptions) == len(codes):
+                if len(fields) == len(codes):
                     database.execute(_ADD, parameters)
-                    if classes:
-                        database.execute(_CLASSIFY, (orjson.dumps(classes).decode(), *owner))
                     return
             except sqlite3.IntegrityError:
                 pass  # The query below finds which of them exist.
