@@ -18,7 +18,6 @@ from . import load
 from .latency import long_requests, rates, slow_clients
 from .load import DELETE, GET, LIST, POST, POST_100, POST_10000, Workload
 from .plan import Plan, measure, turned
-from .previous import previous
 from .report import Results
 from .servers import (
     FALCON,
@@ -42,7 +41,7 @@ from .servers import (
 TOOLS = {"wrk": "wrk", "cc": "gcc"}
 """The tools that every part needs, and their Debian packages."""
 
-TOOLS_OF = {"previous": {"git": "git"}, "slow-clients": {"slowhttptest": "slowhttptest"}}
+TOOLS_OF = {"slow-clients": {"slowhttptest": "slowhttptest"}}
 """Additional tools of single parts."""
 
 ON_GEVENT = (FLASK_ON_GEVENT, FALCON_ON_GEVENT)
@@ -188,7 +187,6 @@ def _long_lists(server: Server, least: "sqlite3.Connection", number: int) -> tup
 
 PARTS: dict[str, Callable[[Plan, Results], None]] = {
     "peers": peers,
-    "previous": previous,
     "rates": rates,
     "slow-disk": slow_disk,
     "scale": scale,

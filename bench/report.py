@@ -14,10 +14,6 @@ from .servers import OURS, ROOT, Subject
 DOCS = ROOT / "docs"
 
 
-FIGURES = {"rate": "requests/s", "p99": "p99", "spent": "CPU per request"}
-"""The measured values of a Run, and their names in the report."""
-
-
 class Goal(NamedTuple):
     """A goal: its text, the target, the measured value, and whether it is met."""
 
@@ -51,33 +47,21 @@ class Results:
         """The 99th percentile of the latency in milliseconds, as the median of all rounds."""
         return statistics.median(run.p99 for run in self.runs[workload][subject.name])
 
-    def times(self, workload: Workload, one: str, other: str, figure: str = "rate") -> float:
-        """The ratio of a value of `one` to that of `other`: the median over all rounds.
+    def times(self, workload: Workload, one: str, other: str) -> float:
+        """The ratio of the requests/s of `one` to those of `other`: the median over all rounds.
 
         Rounds with an unbalanced run are excluded, unless there are no others.
         """
         of = self.runs[workload]
         pairs = list(zip(of[one], of[other], strict=True))
         even = [(a, b) for a, b in pairs if workload.even(max(a.part, b.part))]
-        ratios: list[float] = [getattr(a, figure) / getattr(b, figure) for a, b in even or pairs]
-        return statistics.median(ratios)
+        return statistics.median(a.rate / b.rate for a, b in even or pairs)
 
     def ratio(self, workload: Workload, one: Subject, other: Subject, least: float) -> None:
         """Set the goal that `one` handles at least `least` times the requests/s of `other`."""
         found = self.times(workload, one.name, other.name)
         words = f"{workload.title}: {one.name} vs {other.name}"
         self.goals.append(Goal(words, f"≥ {least:g} x", f"{found:.2f} x", found >= least))
-
-    def ratio_at_most(
-        self, workload: Workload, one: Subject, other: Subject, figure: str, most: float
-    ) -> None:
-        """Set the goal that a value of `one` is at most `most` times that of `other`."""
-        words = f"{workload.title}, {FIGURES[figure]}: {one.name} vs {other.name}"
-        self.times_at_most(words, self.times(workload, one.name, other.name, figure), most)
-
-    def times_at_most(self, words: str, found: float, most: float) -> None:
-        """Set the goal that a ratio is at most `most`."""
-        self.goals.append(Goal(words, f"≤ {most:g} x", f"{found:.2f} x", found <= most))
 
     def at_most(self, words: str, found: float, most: float) -> None:
         """Set the goal that a value is at most `most`."""
