@@ -1,18 +1,25 @@
--- The requests that wrk sends: one workload on the stored codes. User n has ten codes, n * 10 to
--- n * 10 + 9. Arguments: the workload, the number of stored codes, a seed that no other run has,
--- and, for a fixed rate, how many milliseconds each connection waits before a request, on average.
+-- The requests that wrk sends: one workload on the stored codes of users, or of groups of 100 users.
+-- Owner n has ten codes, n * 10 to n * 10 + 9. Arguments: the workload, "user" or "group", how many
+-- codes of users are stored, a seed that no other run has, and, for a fixed rate, how many
+-- milliseconds each connection waits before a request, on average.
 
-local PATH = "/api/v1/tenants/t%d/groups/g%d/users/u%d/services/outgoing_call_barring/codes/"
+local GROUP = "/api/v1/tenants/t%d/groups/g%d"
+local CODES = "/services/outgoing_call_barring/codes/"
+local LEVELS = {
+  user = {path = GROUP .. "/users/u%d" .. CODES, users = 1},
+  group = {path = GROUP .. CODES, users = 100},
+}
 local ROLE = {["X-Role"] = "Group Admin"}
 local JSON = {["X-Role"] = "Group Admin", ["Content-Type"] = "application/json"}
 -- Steps of this size reach every code once: as a prime, it divides no number of codes used here.
 local STEP = 7919
 
-local users, seed
+local level, owners, seed
 local sent = 0
 
-local function path(user)
-  return PATH:format(math.floor(user / 1000), math.floor(user / 100) % 10, user % 100)
+local function path(owner)
+  local user = owner * level.users  -- For a group, its first user, whose id the path ignores.
+  return level.path:format(math.floor(user / 1000), math.floor(user / 100) % 10, user % 100)
 end
 
 local function list(count)
@@ -30,30 +37,30 @@ end
 
 local function post_list(body)
   return function()
-    return wrk.format("POST", path(math.random(0, users - 1)), JSON, (body:gsub("@", fresh())))
+    return wrk.format("POST", path(math.random(0, owners - 1)), JSON, (body:gsub("@", fresh())))
   end
 end
 
 local workloads = {
   get = function()
-    local code = math.random(0, users * 10 - 1)
+    local code = math.random(0, owners * 10 - 1)
     return wrk.format("GET", path(math.floor(code / 10)) .. ("%08d/"):format(code), ROLE)
   end,
   list = function()
-    return wrk.format("GET", path(math.random(0, users - 1)), ROLE)
+    return wrk.format("GET", path(math.random(0, owners - 1)), ROLE)
   end,
   post = function()
     local body = ('{"code":"%s","description":"Desk %d"}'):format(fresh(), sent)
-    return wrk.format("POST", path(math.random(0, users - 1)), JSON, body)
+    return wrk.format("POST", path(math.random(0, owners - 1)), JSON, body)
   end,
-  -- The user after the last one: the benchmark stores the long list for it.
+  -- The owner after the last one: the benchmark stores the long list for it.
   long = function()
-    return wrk.format("GET", path(users), ROLE)
+    return wrk.format("GET", path(owners), ROLE)
   end,
   post100 = post_list(list(100)),
   post10000 = post_list(list(10000)),
   delete = function()
-    local code = (seed * 100000 + sent) * STEP % (users * 10)
+    local code = (seed * 100000 + sent) * STEP % (owners * 10)
     return wrk.format("DELETE", path(math.floor(code / 10)) .. ("%08d/"):format(code), ROLE)
   end,
 }
@@ -63,9 +70,10 @@ function workloads.mix()
 end
 
 function init(args)
-  users, seed = math.floor(tonumber(args[2]) / 10), tonumber(args[3])
+  level, seed = LEVELS[args[2]], tonumber(args[4])
+  owners = math.floor(tonumber(args[3]) / 10 / level.users)
   math.randomseed(seed)
-  local pause = tonumber(args[4] or 0)
+  local pause = tonumber(args[5] or 0)
   if pause > 0 then
     -- Exponentially distributed, so that requests arrive like those of many independent users.
     function delay()

@@ -120,7 +120,7 @@ def _wrk(server: Server, workload: Workload, stored: int, seconds: int, seed: in
         *("wrk", "--threads", "1", "--connections", str(workload.connections)),
         *("--duration", f"{seconds}s", "--timeout", "60s", "--script", str(SCRIPT)),
         *(f"http://127.0.0.1:{server.port}", "--"),
-        *(workload.kind, str(stored), str(seed), str(workload.pause)),
+        *(workload.kind, server.subject.level, str(stored), str(seed), str(workload.pause)),
     ]
 
 

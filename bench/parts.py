@@ -26,6 +26,7 @@ from .servers import (
     FASTAPI_ON_POSTGRES,
     FLASK,
     FLASK_ON_GEVENT,
+    FOR_GROUPS,
     NAIVE,
     ON_POSTGRES,
     OURS,
@@ -54,7 +55,7 @@ def peers(plan: Plan, results: Results) -> None:
     """The service and its peers under every workload."""
     for turn in range(plan.rounds):
         with ExitStack() as stack:
-            subjects = (OURS, FLASK, FALCON, FASTAPI, WSGI, *ON_GEVENT)
+            subjects = (OURS, FOR_GROUPS, FLASK, FALCON, FASTAPI, WSGI, *ON_GEVENT)
             servers = [plan.start(stack, subject, plan.stored) for subject in subjects]
             for server in servers:
                 results.note(server.subject.name, "cold start, s", server.cold_start)
@@ -65,6 +66,8 @@ def peers(plan: Plan, results: Results) -> None:
             for server in servers:
                 results.note(server.subject.name, "memory at the end (PSS), MiB", server.memory())
                 results.note(server.subject.name, "memory at the end (RSS), MiB", server.resident())
+    for workload in (GET, POST):
+        results.ratio(workload, FOR_GROUPS, OURS, 0.95)
     for workload in (GET, LIST):
         results.ratio(workload, OURS, FLASK, 1.0)
         results.ratio(workload, OURS, FALCON, 0.65)
@@ -88,6 +91,8 @@ def workloads_of(subject: Subject) -> tuple[Workload, ...]:
     """The workloads that a server is measured with."""
     if subject in ON_GEVENT:
         return (GET, LIST)
+    if subject == FOR_GROUPS:
+        return (GET, POST)
     return tuple(w for w in load.ALL if w.reads or not subject.reads_only)
 
 
@@ -121,10 +126,12 @@ def scale(plan: Plan, results: Results) -> None:
         results.ratio(workload, large, small, 0.85)
     starts = [results.noted(subject, "cold start, s") for subject in (large, small)]
     results.at_most(f"Extra cold start with {plan.large:,} codes, s", starts[0] - starts[1], 0.05)
-    text = sum(len("".join(row).encode()) for row in rows(plan.stored))
+    texts = [len("".join(row).encode()) for row in rows(plan.stored)]
     size = Path(plan.seeds.fresh(OURS, plan.stored)).stat().st_size
     results.at_most(
-        "Database file, bytes per code beyond its text", (size - text) / plan.stored, BYTES_AT_MOST
+        "Database file, bytes per code beyond its text",
+        (size - sum(texts)) / len(texts),
+        BYTES_AT_MOST,
     )
 
 

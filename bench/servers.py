@@ -50,6 +50,8 @@ class Subject:
     environment: dict[str, str] = field(default_factory=dict)
     folder: Path = PEERS
     reads_only: bool = False
+    level: str = "user"
+    """Whose codes the requests are about: "user" or "group"."""
 
 
 OURS = Subject(
@@ -62,6 +64,7 @@ OURS = Subject(
     },
     ROOT,
 )
+FOR_GROUPS = replace(OURS, name="this service, codes of groups", level="group")
 _DATABASE = {"DATABASE": "{database}"}
 _PEERS_TABLE = """
     CREATE TABLE codes (
@@ -90,13 +93,13 @@ FASTAPI_ON_POSTGRES = replace(FASTAPI, name="FastAPI + SQLAlchemy, PostgreSQL")
 
 
 class Seeds:
-    """Databases filled with codes. Each is created once, and copied for every start of a server."""
+    """Databases filled with `rows`. Each is created once, and copied for each start of a server."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def fresh(self, subject: Subject, stored: int) -> Path:
-        """A new database for a subject, in which user n has the codes n * 10 to n * 10 + 9."""
+        """A new database for a subject."""
         ours = subject.command == OURS.command
         seed = self._folder / f"{'ours' if ours else 'peers'}-{stored}.sqlite3"
         if not seed.exists():
@@ -138,9 +141,15 @@ class PostgresSeeds:
 
 
 def rows(stored: int) -> Iterator[tuple[str, str, str, str, str]]:
-    """The codes that are stored before a measurement, as load.lua expects them."""
+    """The codes that are stored before a measurement, as load.lua expects them.
+
+    User n has the codes n * 10 to n * 10 + 9. So has group n; there is one for every 100 users.
+    """
     for code in range(stored):
         yield *owner(code // 10), f"{code:08}", f"Desk {code}"
+    for code in range(stored // 100):
+        tenant, group, _ = owner(code // 10 * 100)
+        yield tenant, group, "", f"{code:08}", f"Desk {code}"
 
 
 def _fill_ours(url: str, stored: int) -> None:
