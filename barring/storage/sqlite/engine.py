@@ -23,13 +23,15 @@ from .connections import Connections
 from .staging import SQLiteStaging
 from .writer import Writer
 
-# One statement for all codes, from one JSON object: three times as fast as a statement for each.
+# One statement for all codes, from two JSON objects: three times as fast as a statement for each.
+# Most codes have no class of service, and for them a plain value is twice as fast as an array.
 _ADD = f"""
     INSERT INTO authorization_codes ({KEY}, description, class_of_service)
-    SELECT ?, ?, ?, key, value ->> 0, value ->> 1 FROM json_each(?)"""
+    SELECT ?1, ?2, ?3, key, value, NULL FROM json_each(?4)
+    UNION ALL SELECT ?1, ?2, ?3, key, value ->> 0, value ->> 1 FROM json_each(?5)"""
 _EXISTING = f"""
-    SELECT code FROM authorization_codes
-    WHERE ({OWNER}) = (?, ?, ?) AND code IN (SELECT key FROM json_each(?))"""
+    SELECT code FROM authorization_codes WHERE ({OWNER}) = (?1, ?2, ?3) AND code IN
+    (SELECT key FROM json_each(?4) UNION ALL SELECT key FROM json_each(?5))"""
 _REMOVE = f"""
     DELETE FROM authorization_codes
     WHERE ({OWNER}) = (?, ?, ?) AND code IN (SELECT value FROM json_each(?)) RETURNING {READ}"""
@@ -101,12 +103,13 @@ class SQLiteStorage(Storage):
             return read_codes(database.conn.execute(LIST, owner))
 
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
-        fields = {new.code: new[1:] for new in codes}
-        parameters = (*owner, orjson.dumps(fields).decode())
+        plain = {new.code: new.description for new in codes if not new.class_of_service}
+        classed = {new.code: new[1:] for new in codes if new.class_of_service}
+        parameters = (*owner, orjson.dumps(plain).decode(), orjson.dumps(classed).decode())
 
         def insert(database: Database) -> None:
             try:
-                if len(fields) == len(codes):
+                if len(plain | classed) == len(codes):
                     database.execute(_ADD, parameters)
                     return
             except sqlite3.IntegrityError:
