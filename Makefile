@@ -89,11 +89,11 @@ audit: .venv/development
 lock: | .venv/bin/python
 	.venv/bin/python -m pip install --quiet $(UV)
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" --extra postgres pyproject.toml -o requirements.txt
+	  --custom-compile-command "make lock" --all-extras pyproject.toml -o requirements.txt
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" -c requirements.txt --extra postgres --group dev pyproject.toml -o requirements-dev.txt
+	  --custom-compile-command "make lock" -c requirements.txt --all-extras --group dev pyproject.toml -o requirements-dev.txt
 	.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" -c requirements.txt --extra postgres --group bench pyproject.toml -o requirements-bench.txt
+	  --custom-compile-command "make lock" -c requirements.txt --all-extras --group bench pyproject.toml -o requirements-bench.txt
 
 clean:
 	rm -rf .venv .venv-bench build dist *.egg-info

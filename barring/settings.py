@@ -74,7 +74,7 @@ class Settings:
         ),
     )
     workers: int = setting(2, "The number of worker processes", Range(1, 128))
-    auth: str = setting("local", "How callers are identified: local, gateway or jwt", OneOf(MODES))
+    auth: str = setting("local", f"How callers are identified: {', '.join(MODES)}", OneOf(MODES))
     gateway_secret: str = setting("", "The gateway's secret, or two during a rotation", secret=True)
     gateway_secret_file: str = setting("", "A file with one or two gateway secrets")
     jwt_algorithm: str = setting(

@@ -8,7 +8,7 @@ from marshmallow.exceptions import SCHEMA
 
 from barring import domain
 
-from .items import Item, ItemList, repeats
+from .items import Item, ItemList, first_faults, repeats
 from .responses import Response
 from .rules import CLASS_OF_SERVICE, CODE_PATTERN, DESCRIPTION, code_rule
 
@@ -74,7 +74,7 @@ class Creation(NamedTuple):
         exists = {"code": ["This code exists already."]}
         if not self.listed:
             return exists
-        return {"authCodes": dict.fromkeys(positions, exists) | repeats(self.codes)}
+        return {"authCodes": first_faults(dict.fromkeys(positions, exists) | repeats(self.codes))}
 
 
 class NewCodes(Schema):

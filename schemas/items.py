@@ -14,7 +14,10 @@ MOST_FAULTS = 10_000
 
 
 class Item(Schema):
-    """An object that clients send in long lists. The validators of its fields are TextRules."""
+    """An object that clients send in long lists.
+
+    Its fields are String, with TextRules as validators, or Raw.
+    """
 
     build: ClassVar[Callable[..., Any]]
     """Makes the loaded object from the values of the fields, in the order of their declaration."""
@@ -63,7 +66,7 @@ class ItemList(fields.List[Any]):
         if faults and self.distinct:
             faults |= repeats(loaded)
         if faults:
-            raise ValidationError(dict(sorted(faults.items())[:MOST_FAULTS]))
+            raise ValidationError(first_faults(faults))
         return loaded
 
     def _load_valid(self, items: Sequence[Any]) -> list[Any] | None:
@@ -73,7 +76,7 @@ class ItemList(fields.List[Any]):
         columns = []
         for name, field in self.item.fields.items():
             given = [item[name] for item in items if name in item]
-            if isinstance(field, fields.String) and not {*map(type, given)} <= {str}:
+            if type(field) is not fields.Raw and not {*map(type, given)} <= {str}:
                 return None
             if not all(rule.all_hold(given) for rule in cast("list[TextRule]", field.validators)):
                 return None
@@ -83,6 +86,11 @@ class ItemList(fields.List[Any]):
                 given = [item.get(name, field.load_default) for item in items]
             columns.append(given)
         return list(map(self.item.build, *columns))
+
+
+def first_faults(faults: dict[int, Any]) -> dict[int, Any]:
+    """The first faults by index, as many as one response may list."""
+    return dict(sorted(faults.items())[:MOST_FAULTS])
 
 
 def repeats(items: Iterable[Any]) -> dict[int, Any]:

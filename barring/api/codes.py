@@ -22,12 +22,7 @@ from .levels import Level
 
 def blueprint(level: Level, storage: Storage, new_codes: schemas.NewCodes) -> JSONBlueprint:
     """The operations on the codes of a level; `new_codes` loads the bodies of POST requests."""
-    codes = JSONBlueprint(
-        _name("", level, "codes").replace("_", " ").strip().capitalize(),
-        __name__,
-        url_prefix=f"{level.path}/services/outgoing_call_barring/codes",
-        description=f"Codes of a {level.name}",
-    )
+    codes = level.blueprint("codes")
     _add_reads(codes, level, storage)
     _add_creation(codes, level, storage, new_codes)
     _add_change(codes, level, storage)
@@ -35,13 +30,8 @@ def blueprint(level: Level, storage: Storage, new_codes: schemas.NewCodes) -> JS
     return codes
 
 
-def _name(verb: str, level: Level, noun: str = "code") -> str:
-    """The name of an operation, unique over all levels."""
-    return f"{verb}_{level.name}_authorization_{noun}".replace("_user", "")
-
-
 def _add_reads(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
-    @codes.get("/", endpoint=_name("list", level, "codes"))
+    @codes.get("/", endpoint=level.operation("list", "codes"))
     @requires(level.reader)
     @codes.response(200, schemas.AuthorizationCodes, description="The codes, ordered by code")
     def list_codes(owner: Owner) -> Response:
@@ -49,7 +39,7 @@ def _add_reads(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
         parts = in_parts(storage.list(owner))
         return json_list("authCodes", ([schemas.dump(code) for code in part] for part in parts))
 
-    @codes.get("/<string:code>/", endpoint=_name("get", level), parameters=examples.CODE)
+    @codes.get("/<string:code>/", endpoint=level.operation("get"), parameters=examples.CODE)
     @requires(level.reader)
     @codes.response(200, schemas.AuthorizationCode, description="The code")
     def get_code(owner: Owner, code: str) -> Response:
@@ -63,7 +53,7 @@ def _add_reads(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
 def _add_creation(
     codes: JSONBlueprint, level: Level, storage: Storage, new_codes: schemas.NewCodes
 ) -> None:
-    @codes.post("/", endpoint=_name("create", level, "codes"))
+    @codes.post("/", endpoint=level.operation("create", "codes"))
     @requires(level.writer)
     @codes.arguments(new_codes, examples=examples.NEW_CODES)
     @codes.response(
@@ -91,21 +81,22 @@ def _add_creation(
 
 
 def _add_change(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
-    @codes.patch("/<string:code>/", endpoint=_name("change", level), parameters=examples.CODE)
+    @codes.patch("/<string:code>/", endpoint=level.operation("change"), parameters=examples.CODE)
     @requires(level.writer)
     @codes.arguments(schemas.CodeChanges(), examples=examples.CHANGES)
     @codes.response(200, schemas.AuthorizationCode, description="The code after the change")
     def change_code(changes: dict[str, str], owner: Owner, code: str) -> Response:
         """Change the description or the class of service of an authorization code"""
-        before = storage.change(owner, code, changes)
-        if before is None:
+        changed = storage.change(owner, code, changes)
+        if changed is None:
             abort(404, message=f"This {level.name} has no such code.")
+        before, after = changed
         audit("change", owner, [before])
-        return json_response(schemas.dump(before._replace(**changes)))
+        return json_response(schemas.dump(after))
 
 
 def _add_removals(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
-    @codes.delete("/", endpoint=_name("delete", level, "codes"))
+    @codes.delete("/", endpoint=level.operation("delete", "codes"))
     @requires(level.writer)
     @codes.arguments(schemas.CodesToRemove(), examples=examples.CODES_TO_REMOVE)
     @codes.response(200, EmptyObject, description="None of the codes exists any more")
@@ -116,7 +107,7 @@ def _add_removals(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
         """
         return _remove(storage, owner, body["authCodes"])
 
-    @codes.delete("/<string:code>/", endpoint=_name("delete", level), parameters=examples.CODE)
+    @codes.delete("/<string:code>/", endpoint=level.operation("delete"), parameters=examples.CODE)
     @requires(level.writer)
     @codes.response(200, EmptyObject, description="The code does not exist any more")
     def delete_code(owner: Owner, code: str) -> Response:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from barring.access import Role
+from barring.http.body import JSONBlueprint
 
 _TENANT = "/api/v1/tenants/<id:tenant_id>"
 _GROUP = f"{_TENANT}/groups/<id:group_id>"
@@ -16,6 +17,20 @@ class Level(NamedTuple):
     path: str
     reader: Role
     writer: Role
+
+    def blueprint(self, things: str) -> JSONBlueprint:
+        """A blueprint for things that belong to the owners at this level, such as codes."""
+        return JSONBlueprint(
+            self.operation("", things).strip("_").replace("_", " ").capitalize(),
+            "barring.api",
+            url_prefix=f"{self.path}/services/outgoing_call_barring/{things}",
+            description=f"The {things} of a {self.name}",
+        )
+
+    def operation(self, verb: str, thing: str = "code") -> str:
+        """The name of an operation, unique over all levels. That of a user names no level."""
+        level = "" if self.name == "user" else f"{self.name}_"
+        return f"{verb}_{level}authorization_{thing}"
 
 
 LEVELS = (

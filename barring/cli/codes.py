@@ -26,7 +26,6 @@ def _owner_id(context: click.Context, parameter: click.Parameter, value: str) ->
     return value
 
 
-_NO_SUCH_CODE = "this owner has no such code"
 _OWNER = [click.Argument([name], callback=_owner_id) for name in Owner._fields]
 
 
@@ -74,7 +73,7 @@ def show_code(code: str, as_json: bool, **owner: str) -> None:
     with opened_storage() as storage:
         found = storage.get(Owner(**owner), _code(code))
     if found is None:
-        raise StorageError(_NO_SUCH_CODE)
+        raise StorageError("there is no such code")
     show(dump(found), as_json)
 
 
@@ -120,9 +119,9 @@ def describe_code(
     service = {} if class_of_service is None else {"classOfService": class_of_service or None}
     changes = _loaded(CodeChanges(), {**given, **service})
     with opened_storage() as storage:
-        before = storage.change(Owner(**owner), _code(code), changes)
-    if before is None:
-        raise StorageError(_NO_SUCH_CODE)
+        changed = storage.change(Owner(**owner), _code(code), changes)
+    if changed is None:
+        raise StorageError("there is no such code")
     audit("change", 1, Owner(**owner))
 
 

@@ -114,7 +114,7 @@ def _report(count: int, rejections: _Rejections, delete: bool, dry_run: bool) ->
     type=click.Choice(["fail", "skip", "replace"]),
     default="fail",
     show_default=True,
-    help="For a code that exists: reject the row, skip it, or replace the description.",
+    help="For a code that exists: reject the row, skip it, or replace its other fields.",
 )
 @click.option("--keep-going", is_flag=True, help="Import valid rows even if others are rejected.")
 @click.option("--dry-run", is_flag=True, help="Check everything, and change nothing.")
@@ -177,7 +177,8 @@ def export_file(file: Path, kind: str | None) -> None:
     """
     kind = kind or _KINDS.get(file.suffix.lower())
     if kind is None:
-        raise InputError(f"{file}: its extension is not one of{' '.join(_KINDS)}; add --format")
+        known = " ".join(_KINDS).strip()
+        raise InputError(f"{file}: its extension is not one of {known}; add --format")
     with opened_storage() as storage, _writer(storage, file, kind) as writer:
         rows, total = storage.export(), storage.count()
         with progress("Writing", iterable=rows, length=total, update_min_steps=BATCH) as bar:

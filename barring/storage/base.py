@@ -176,19 +176,20 @@ class Storage(ABC):
 
     def change(
         self, owner: Owner, code: str, changes: Mapping[str, str]
-    ) -> AuthorizationCode | None:
-        """Change fields of one of the owner's codes, and return the code as it was, or None.
+    ) -> tuple[AuthorizationCode, AuthorizationCode] | None:
+        """Change fields of one of the owner's codes. Return it before and after, or None.
 
         `code` may be any string; the new values may not hold NUL.
         """
         if "\0" in code:
             return None
 
-        def update(connection: Any) -> AuthorizationCode | None:
-            row = connection.execute(statements.GET, (*owner, code)).fetchone()
+        def update(connection: Any) -> tuple[AuthorizationCode, AuthorizationCode] | None:
+            before = connection.execute(statements.GET, (*owner, code)).fetchone()
             values = map(changes.get, AuthorizationCode._fields[1:])
-            connection.execute(statements.CHANGE, (*values, *owner, code))
-            return row and AuthorizationCode(*row)
+            after = connection.execute(statements.CHANGE, (*values, *owner, code)).fetchone()
+            # An import may have added the code meanwhile.
+            return after and (AuthorizationCode(*(before or after)), AuthorizationCode(*after))
 
         return self._write(owner, update)
 
@@ -245,12 +246,14 @@ class Storage(ABC):
         """
         raise StorageError(f"{self}: use the backup tools of the database server")
 
-    @abstractmethod
     def check(self) -> dict[str, int]:
         """Read the whole database. Return the counts of codes, users and tenants.
 
         Raises StorageError, which says what is wrong, if the database is damaged.
         """
+        with self._dedicated() as connection:
+            counts = connection.execute(statements.COUNTS).fetchone()
+        return dict(zip(("codes", "users", "tenants"), counts, strict=True))
 
     @abstractmethod
     def _write(self, owner: Owner, operation: Callable[[Any], Result]) -> Result:

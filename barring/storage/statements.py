@@ -4,8 +4,7 @@ from barring.domain import AuthorizationCode
 
 OWNER = "tenant_id, group_id, user_id"
 KEY = f"{OWNER}, code"
-FIELDS = ", ".join(AuthorizationCode._fields)
-COLUMNS = f"{OWNER}, {FIELDS}"
+COLUMNS = f"{OWNER}, {', '.join(AuthorizationCode._fields)}"
 """All columns, in the order of a Row. Those of a code are named as its fields are."""
 
 # A column that was added later is NULL in older rows.
@@ -14,8 +13,9 @@ LIST = f"SELECT {READ} FROM authorization_codes WHERE ({OWNER}) = (?, ?, ?) ORDE
 GET = f"SELECT {READ} FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
 EXPORT = f"SELECT {OWNER}, {READ} FROM authorization_codes ORDER BY {KEY}"
 _CHANGED = ", ".join(f"{field} = coalesce(?, {field})" for field in AuthorizationCode._fields[1:])
-CHANGE = f"UPDATE authorization_codes SET {_CHANGED} WHERE ({KEY}) = (?, ?, ?, ?)"
-"""Change the fields of a code for which the parameter is not NULL."""
+CHANGE = f"""
+    UPDATE authorization_codes SET {_CHANGED} WHERE ({KEY}) = (?, ?, ?, ?) RETURNING {READ}"""
+"""Change the fields of a code for which the parameter is not NULL, and return the code."""
 
 ANY_ROW = "SELECT 1 FROM authorization_codes LIMIT 1"
 COUNT = "SELECT count(*) FROM authorization_codes"

@@ -24,15 +24,14 @@ Users may be barred from dialling some outgoing numbers. A user who keys in a va
 **authorization code** may place the call anyway. This service stores those codes for each
 tenant, group and user.
 
-Identify yourself with **Authorize**. An End User can read; a Group Admin and every higher role
-can also write.
+Identify yourself with **Authorize**.
 """
 
 
 _ERRORS = {
     400: ("responses", "The request is not valid; `message` and `errors` say why."),
     401: ("security", "The request does not identify a valid caller."),
-    403: ("security", "The caller's role is too low, or its scope does not cover the user."),
+    403: ("security", "The caller's role is too low, or its scope does not cover the owner."),
     404: ("responses", "There is no such code, or nothing at this path."),
     408: ("requestBody", "The body stopped arriving."),
     413: ("requestBody", "The body is too long."),

@@ -98,11 +98,6 @@ class PostgresStorage(Storage):
         with self._dedicated() as connection, transaction(connection, self._name):
             yield PostgresStaging(connection)
 
-    def check(self) -> dict[str, int]:
-        with self._dedicated() as connection:
-            codes, users, tenants = connection.execute(statements.COUNTS).fetchone() or (0, 0, 0)
-        return {"codes": codes, "users": users, "tenants": tenants}
-
     def close(self) -> None:
         self._pool.close(timeout=1)
 
