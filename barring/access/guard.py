@@ -21,7 +21,7 @@ EXTENSION = "barring.access"
 def requires(role: Role) -> Callable[[Callable[..., Any]], Any]:
     """Let only callers with this role or a higher one call the view, and only within their scope.
 
-    The view gets one `owner` instead of the three ids in its path. This must be the outermost
+    The view gets one `owner` instead of the ids in its path. This must be the outermost
     decorator, so that a refused caller learns nothing, not even whether its body was valid. Adds
     the security schemes and the role to the OpenAPI document.
     """

@@ -114,7 +114,7 @@ def _report(count: int, rejections: _Rejections, delete: bool, dry_run: bool) ->
     type=click.Choice(["fail", "skip", "replace"]),
     default="fail",
     show_default=True,
-    help="For a code that exists: reject the row, skip it, or replace its other fields.",
+    help="For a code that exists: reject the row, skip it, or replace what is stored.",
 )
 @click.option("--keep-going", is_flag=True, help="Import valid rows even if others are rejected.")
 @click.option("--dry-run", is_flag=True, help="Check everything, and change nothing.")

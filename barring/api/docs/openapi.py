@@ -21,10 +21,10 @@ from schemas.rules import OWNER_ID
 
 _DESCRIPTION = """\
 Users may be barred from dialling some outgoing numbers. A user who keys in a valid
-**authorization code** may place the call anyway. This service stores those codes for each
-tenant, group and user.
+**authorization code** may place the call anyway. This service stores those codes for users, groups
+and tenants.
 
-Identify yourself with **Authorize**.
+Identify yourself with **Authorize**. Each operation says which role it needs.
 """
 
 
