@@ -1,23 +1,23 @@
-# `make run` serves, `make test` tests; both set up what they need first.
+# `make run` starts the service, `make test` runs the tests. Both set up what they need first.
 PYTHON ?= python3
 UV := uv==0.13.9
-# Tests mostly wait for processes and time-outs, so two run at once. Those of a file share fixtures.
+# Two test files run at once, because most tests only wait. The tests of a file share fixtures.
 PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test test-long test-binary faults bench check binary audit lock clean
 .DELETE_ON_ERROR:
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
-	@echo "make test    set up and run all tests but the long ones (.venv/bin/pytest FILE runs one file)"
-	@echo "make test-long     run the long ones: faults, fuzzing, browser, PostgreSQL, wheel, binary"
-	@echo "make test-binary   run the tests of the HTTP API and of the page against dist/barring"
-	@echo "make faults  kill, stop and break it at full length, and print what it lost (minutes)"
-	@echo "make bench   measure the service beside others, and write docs/benchmark.md (half an hour)"
+	@echo "make test    set up and run all tests except the long ones (.venv/bin/pytest FILE runs one file)"
+	@echo "make test-long     run the long tests: faults, fuzzing, browser, PostgreSQL, wheel, binary"
+	@echo "make test-binary   run the tests of the HTTP API and of Swagger UI against dist/barring"
+	@echo "make faults  run the fault tests at full length, and report lost writes (several minutes)"
+	@echo "make bench   compare the service with others, and write docs/benchmark.md (half an hour)"
 	@echo "make check   lint and type-check"
-	@echo "make binary  build dist/barring, one file with everything, for this platform"
-	@echo "make audit   ask the advisory databases about every dependency (needs a network)"
-	@echo "make lock    compile the lock files anew from pyproject.toml"
-	@echo "make clean   remove what was set up; data/ stays"
+	@echo "make binary  build dist/barring, a single file for this platform"
+	@echo "make audit   look up every dependency in the advisory databases (needs a network)"
+	@echo "make lock    update the lock files from pyproject.toml"
+	@echo "make clean   remove everything that was set up, except data/"
 
 run: .venv/runtime
 	@exec .venv/bin/gunicorn wsgi:app
@@ -25,7 +25,7 @@ run: .venv/runtime
 test: .venv/development
 	$(PYTEST) -m "not long"
 
-# The first of these builds the binary that two others need, while other tests wait.
+# The first command builds the binary that the others need.
 test-long: .venv/development
 	$(PYTEST) -m "long and not alone"
 	.venv/bin/pytest -m "long and alone"
@@ -71,7 +71,7 @@ check: .venv/development
 
 binary: dist/barring
 
-# What a dependency could use, and the service does not.
+# Modules that a dependency can use, but the service does not need.
 UNUSED := distutils pydoc_data readline setuptools yaml
 SOURCES := app.py wsgi.py $(wildcard barring/*.py barring/*/*.py barring/*/*/*.* schemas/*.py)
 

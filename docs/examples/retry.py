@@ -1,10 +1,10 @@
-"""Create a list of authorization codes, and send it again until it is known to be stored.
+"""Create a list of authorization codes, and repeat the request until the list is stored.
 
-A broken connection, a timeout or a 503 does not tell whether the list was stored. Sending it once
-more is safe: a list is stored as a whole or not at all, and never twice. If the first attempt had
-stored it, the next one is refused with a 400 whose `errors` name every item as existing already.
+After a broken connection, a timeout or a 503, the client cannot know whether the list was stored.
+It is safe to send the list again: it is stored as a whole or not at all, and never twice. If the
+first request stored it, the next one gets a 400, and `errors` says of every item that it exists.
 
-A removal needs none of this. What is not there is no error, so that it may just be repeated.
+A request that deletes codes can simply be repeated. Codes that do not exist are not an error.
 """
 
 import time
@@ -13,25 +13,25 @@ import httpx
 
 ATTEMPTS = 10
 PAUSE = 1.0
-"""Seconds before the next attempt, where the service does not name another time."""
+"""Seconds before the next attempt, unless the service sends Retry-After."""
 
 
 def create(client: httpx.Client, url: str, codes: list[dict[str, str]]) -> None:
-    """Store `codes`, each with `code` and `description`; `url` is that of a user's codes.
+    """Store `codes`. Each has a `code`, a `description` and perhaps a `classOfService`.
 
-    Raises httpx.HTTPStatusError when the service refuses them, and the last error when it could
-    not be reached or answered 503 in every attempt.
+    `url` is the URL of the codes of a user, group or tenant. Raises httpx.HTTPStatusError if the
+    service refuses the codes. If every attempt failed, raises the error of the last one.
     """
-    unsure = False  # Whether an earlier attempt may have stored them.
+    unsure = False  # Whether an earlier attempt may have stored the codes.
     for left in reversed(range(ATTEMPTS)):
         pause = PAUSE
         try:
-            answer = client.post(url, json={"authCodes": codes})
-            if answer.status_code == 400 and unsure and stored(client, url, codes, answer):
+            response = client.post(url, json={"authCodes": codes})
+            if response.status_code == 400 and unsure and stored(client, url, codes, response):
                 return
-            answer.raise_for_status()
+            response.raise_for_status()
             return
-        except httpx.TransportError:  # The connection broke, or no answer came in time.
+        except httpx.TransportError:  # The connection broke, or the response took too long.
             if not left:
                 raise
         except httpx.HTTPStatusError as error:
@@ -45,10 +45,13 @@ def create(client: httpx.Client, url: str, codes: list[dict[str, str]]) -> None:
 def stored(
     client: httpx.Client, url: str, codes: list[dict[str, str]], refusal: httpx.Response
 ) -> bool:
-    """Whether a refusal names every code as existing, and a look shows them as they were sent."""
+    """Whether a 400 says that every code exists, and the codes are stored as they were sent."""
     named = refusal.json().get("errors", {}).get("json", {}).get("authCodes", {})
     if set(named) != {str(place) for place in range(len(codes))}:
-        return False  # Some are new, or the list is not valid: this is no echo of our own attempt.
-    answer = client.get(url).raise_for_status()
-    descriptions = {item["code"]: item["description"] for item in answer.json()["authCodes"]}
-    return all(descriptions.get(item["code"]) == item["description"] for item in codes)
+        return False  # Some codes do not exist, or the list is not valid: we have not stored it.
+    found = {item["code"]: item for item in client.get(url).raise_for_status().json()["authCodes"]}
+    return all(
+        found.get(item["code"], {}).get(field) == item.get(field)
+        for item in codes
+        for field in ("description", "classOfService")
+    )
