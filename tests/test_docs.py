@@ -1,4 +1,4 @@
-"""The documents tell of all that there is, and of nothing else; their commands and links work."""
+"""The documents describe everything that exists and nothing else; their commands and links work."""
 
 import re
 import shlex
@@ -13,7 +13,8 @@ import click
 import pytest
 from flask.testing import FlaskClient
 
-from barring.api.codes import PREFIX
+from barring.access import Role
+from barring.api.levels import LEVELS
 from barring.cli import main
 from barring.server.refusals import _REFUSALS
 from barring.settings import Settings
@@ -50,7 +51,7 @@ def calls(block: str) -> list[list[str]]:
         words.whitespace_split = True
         found.append([])
         for word in words:
-            if set(word) <= set("|&;"):
+            if word and set(word) <= set("|&;"):
                 found.append([])
             elif not re.match(r"[A-Z_]+=", word):
                 found[-1].append(word)
@@ -87,17 +88,51 @@ def test_every_setting_is_one() -> None:
 
 
 def test_every_route_is_documented(client: FlaskClient) -> None:
-    """integrate.md lists every operation, and the public paths are all explained."""
+    """integrate.md lists exactly the operations, and the documents name each public path."""
     everything = "".join(TEXTS.values())
-    operations = TEXTS["docs/integrate.md"].replace("`…`", "").replace("…", shown_path(PREFIX)[:-6])
+    found: set[tuple[str, str]] = set()
     for rule in client.application.url_map.iter_rules():
-        path = shown_path(rule.rule)
-        if path.startswith(shown_path(PREFIX)):
-            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                assert f"| `{method} {path}` |" in operations
-        elif not path.startswith("/docs/"):
-            assert f"`{path}`" in everything or path == "/"
+        base, service, operation = shown_path(rule.rule).partition("/services/")
+        if service:
+            operation = operation.removeprefix("outgoing_call_barring")
+            for method in {*(rule.methods or ())} - {"HEAD", "OPTIONS"}:
+                found.add((method, operation))
+        elif not base.startswith("/docs/"):
+            assert f"`{base}`" in everything or base == "/"
+    listed = re.findall(r"^\| `([A-Z]+) …(\S+)` \|", TEXTS["docs/integrate.md"], re.M)
+    assert {*listed} == found
     assert all(f"`{path}`" in everything for path in ("/docs/", "/metrics"))
+
+
+def test_every_level_and_role_is_documented() -> None:
+    """integrate.md has a row for each level, with its path and least roles, and for each role."""
+    text = TEXTS["docs/integrate.md"]
+    for level in LEVELS:
+        path = f"{shown_path(level.path)}/services/outgoing_call_barring"
+        row = f"| {level.name} | `{path}` | {level.reader.title} | {level.writer.title} |"
+        assert row in text
+    assert re.findall(r"^\| `(\w+ \w+)` \|", text, re.M) == [role.title for role in Role]
+
+
+def test_every_event_is_documented(service: Service) -> None:
+    """operate.md's table lists exactly the events that the service logs."""
+    section = TEXTS["docs/operate.md"].partition("## Log")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^\| `([\w.]+)` \|", section, re.M))
+    code = "".join(file.read_text() for file in (ROOT / "barring").rglob("*.py"))
+    emitted = set(re.findall(r"\b(?:emit|_line)\(\s*\"(\w+)\"", code))
+    from_libraries = {line["event"] for line in service.log()} - emitted
+    assert from_libraries
+    assert listed == emitted | from_libraries
+
+
+def test_every_metric_is_documented() -> None:
+    """operate.md's table lists exactly the metrics that the service counts."""
+    declared = re.findall(
+        r"(Counter|Histogram)\(\s*\"(\w+)\"", (ROOT / "barring" / "metrics.py").read_text()
+    )
+    names = {name + "_total" * (kind == "Counter") for kind, name in declared}
+    assert names
+    assert set(re.findall(r"^\| `(barring_\w+)` \|", TEXTS["docs/operate.md"], re.M)) == names
 
 
 def test_every_error_is_documented(client: FlaskClient) -> None:
