@@ -5,6 +5,8 @@ from sqlite_utils import Database, Migrations
 APPLICATION_ID = 0x42415252
 """Marks a file as this service's: "BARR". https://sqlite.org/pragma.html#pragma_application_id"""
 
+EARLIER = "was written by an earlier release; to upgrade, run `barring check` where it is writable"
+
 _CREATE = """
     CREATE TABLE authorization_codes (
         tenant_id TEXT NOT NULL,
@@ -27,8 +29,18 @@ def create_authorization_codes(db: Database) -> None:
 
 @migrations()
 def add_class_of_service(db: Database) -> None:
-    """A column that may be NULL is added without rewriting the table."""
-    db.execute("ALTER TABLE authorization_codes ADD COLUMN class_of_service TEXT")
+    """Add a column that may be NULL. ALTER TABLE would read all rows, since the table is STRICT.
+
+    The schema becomes what ALTER TABLE would write, and its new version makes other connections
+    read it again. https://sqlite.org/lang_altertable.html#otheralter
+    """
+    (version,) = db.execute("PRAGMA schema_version").fetchone()
+    last = "description TEXT NOT NULL"
+    db.execute("PRAGMA writable_schema = ON")
+    change = "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE name = 'authorization_codes'"
+    db.execute(change, (last, f"{last}, class_of_service TEXT"))
+    db.execute(f"PRAGMA schema_version = {version + 1}")
+    db.execute("PRAGMA writable_schema = OFF")
 
 
 def set_application_id(db: Database) -> None:
