@@ -123,12 +123,8 @@ class SQLiteStorage(Storage):
 
     def remove(self, owner: Owner, codes: Collection[str]) -> Sequence[AuthorizationCode]:
         parameters = (*owner, orjson.dumps([*codes]).decode())
-
-        def delete(database: Database) -> Sequence[AuthorizationCode]:
-            return [AuthorizationCode(*row) for row in database.execute(_REMOVE, parameters)]
-
-        removed: Sequence[AuthorizationCode] = self._write(owner, delete)
-        return removed
+        rows = self._write(owner, lambda database: [*database.execute(_REMOVE, parameters)])
+        return [AuthorizationCode(*row) for row in rows]
 
     def check_ready(self) -> None:
         self._connections.check_same_files()
