@@ -38,6 +38,9 @@ _DEFAULTS: dict[str, Any] = {
 _STATELESS: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
 """PgBouncer gives a connection to one client after another, so no statement is prepared."""
 
+_HINTS = {"42501": "; after an upgrade, run `barring check` as the owner of the tables first"}
+"""What to do about an error, by its SQLSTATE."""
+
 _NO_TIMEOUTS = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
 """The `options` of a connection for long work. PgBouncer would pass a SET on to other clients."""
 
@@ -169,5 +172,5 @@ def transaction(connection: Connection, name: str, first: str = "") -> Iterator[
 def _reason(error: psycopg.Error) -> str:
     kind = type(error).__name__
     if error.sqlstate:
-        return f"{kind} {error.sqlstate}"
+        return f"{kind} {error.sqlstate}{_HINTS.get(error.sqlstate, '')}"
     return next(iter(str(error).splitlines()), kind)  # The driver's own words quote no code.

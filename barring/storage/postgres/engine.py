@@ -67,13 +67,9 @@ class PostgresStorage(Storage):
             raise AlreadyExists(codes, {code for code, *_ in codes}.difference(added))
 
     def remove(self, owner: Owner, codes: Collection[str]) -> Sequence[AuthorizationCode]:
-        names = [code for code in codes if "\0" not in code]
-
-        def delete(connection: Connection) -> Sequence[AuthorizationCode]:
-            rows = connection.execute(_REMOVE, (*owner, names))
-            return [AuthorizationCode(*row) for row in rows]
-
-        return self._write(owner, delete)
+        parameters = (*owner, [code for code in codes if "\0" not in code])
+        rows = self._write(owner, lambda connection: [*connection.execute(_REMOVE, parameters)])
+        return [AuthorizationCode(*row) for row in rows]
 
     def _check_write(self) -> None:
         self.remove(Owner("", "", ""), [""])  # There is no such owner.
