@@ -45,8 +45,10 @@ def parse_table(lines: Iterable[str], header: str) -> Iterator[Record]:
     try:
         names = _column_names(next(reader, []))
         line = reader.line_num + 1
+        # Spreadsheets may leave out empty cells at the end of a row.
+        empty = dict.fromkeys(OPTIONAL.intersection(names), "")
         for cells in reader:
-            values = dict(zip(names, cells, strict=False))
+            values = empty | dict(zip(names, cells, strict=False))
             excess = cells[len(names) :]
             # Spreadsheets write empty cells below the last row and after the last column.
             if any(excess):

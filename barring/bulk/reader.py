@@ -23,8 +23,9 @@ class Reader:
     """The rows of a file, each checked.
 
     Without `code_rule`, the file lists codes to remove: a code may be any string, and its other
-    fields are ignored. `kind` is "csv" or "ndjson", which includes a JSON array. The constructor
-    and the iteration raise InputError, with the `name` of the file.
+    fields are ignored. `kind` is "csv" or "ndjson", which includes a JSON array. `columns` are
+    those of a table, without optional ones that it does not have. The constructor and the iteration
+    raise InputError, with the `name` of the file.
     """
 
     def __init__(self, stream: BinaryIO, name: str, code_rule: TextRule | None) -> None:
@@ -40,6 +41,7 @@ class Reader:
             if "\0" in self._header:  # UTF-16 can be valid UTF-8.
                 raise InputError(_NOT_UTF8)
         self._start = self._header.lstrip()[:1]
+        self.columns = [c for c in COLUMNS if c not in OPTIONAL or c in self._header.lower()]
         self.kind = "ndjson" if self._start in ("[", "{") else "csv"
 
     def __iter__(self) -> Iterator[StagedRow | Rejected]:

@@ -13,10 +13,10 @@ _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 class Writer:
     """Writes rows as CSV (RFC 4180), as tab-separated values, or as JSON lines."""
 
-    def __init__(self, stream: TextIO, kind: str, more: tuple[str, ...] = ()) -> None:
-        """`kind` is csv, tsv or ndjson; `more` are columns after those of COLUMNS."""
+    def __init__(self, stream: TextIO, kind: str, columns: Sequence[str] = COLUMNS) -> None:
+        """`kind` is csv, tsv or ndjson."""
         self._stream = stream
-        self._columns = COLUMNS + more
+        self._columns = columns
         self._csv: Any = None
         if kind != "ndjson":
             # With \r\n as line end: only then does Python before 3.13 quote a cell that holds \r.

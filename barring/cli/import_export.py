@@ -4,7 +4,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -55,7 +55,7 @@ def _counted(count: int, thing: str) -> str:
 
 @contextmanager
 def _writer(
-    storage: Storage, path: Path, kind: str, more: tuple[str, ...] = ()
+    storage: Storage, path: Path, kind: str, columns: Sequence[str] = COLUMNS
 ) -> Iterator[Writer]:
     """A writer to a file that appears when it is complete, or to standard output for `-`.
 
@@ -64,12 +64,12 @@ def _writer(
     if str(path) == "-":
         # The content of a file does not depend on the shell's encoding.
         cast(io.TextIOWrapper, sys.stdout).reconfigure(encoding="utf-8", newline="")
-        yield Writer(sys.stdout, kind, more)
+        yield Writer(sys.stdout, kind, columns)
         return
     if storage.owns(path):
         raise InputError(f"{path}: is a file of the database; name another")
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-        yield Writer(stream, kind, more)
+        yield Writer(stream, kind, columns)
 
 
 def _check_errors_file(errors: Path, file: BinaryIO, keep_going: bool) -> None:
@@ -148,7 +148,8 @@ def import_file(
     with opened_storage(create=not delete) as storage, ExitStack() as stack:
         rejections = _Rejections()
         if errors:
-            writer = _writer(storage, errors, reader.kind, REJECTION_COLUMNS)
+            columns = (*reader.columns, *REJECTION_COLUMNS)
+            writer = _writer(storage, errors, reader.kind, columns)
             rejections.writer = stack.enter_context(writer)
         staging = stack.enter_context(storage.staging())
         _stage(file, reader, staging, rejections)
