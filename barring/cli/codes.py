@@ -115,6 +115,8 @@ def describe_code(
     Example:
       barring describe acme sales anna 4711 --description "Day shift"
     """
+    if description is None and class_of_service is None:
+        raise click.UsageError("add --description, --class-of-service or both")
     given = {} if description is None else {"description": description}
     service = {} if class_of_service is None else {"classOfService": class_of_service or None}
     changes = _loaded(CodeChanges(), {**given, **service})
