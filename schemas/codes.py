@@ -54,7 +54,7 @@ class NewCode(Item):
     description = fields.String(
         load_default="", validate=DESCRIPTION, metadata={"example": "test_code_03"}
     )
-    classOfService = _class_of_service(load_default="")  # noqa: N815
+    classOfService = _class_of_service(load_default=str)  # noqa: N815
     build = domain.AuthorizationCode
 
     def __init__(self, code_pattern: str = CODE_PATTERN) -> None:

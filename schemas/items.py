@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, cast
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import Schema, ValidationError, fields, missing, post_load, validate
 
 from barring.pauses import in_parts
 
@@ -83,7 +83,8 @@ class ItemList(fields.List[Any]):
             if len(given) < len(items):
                 if field.required:
                     return None
-                given = [item.get(name, field.load_default) for item in items]
+                default = field.deserialize(missing)
+                given = [item.get(name, default) for item in items]
             columns.append(given)
         return list(map(self.item.build, *columns))
 

@@ -16,22 +16,22 @@ from barring.access import Mode
 from barring.http.errors import JSONErrors
 from barring.http.paths import OwnerPart
 from barring.storage.base import StorageUnavailable
-from schemas.codes import NewCodes
+from schemas.codes import CodeChanges, NewCodes
 from schemas.rules import OWNER_ID
 
 _DESCRIPTION = """\
 Users may be barred from dialling some outgoing numbers. A user who keys in a valid
-**authorization code** may place the call anyway. This service stores those codes for users, groups
-and tenants.
+**authorization code** may place the call anyway. This service stores those codes for users, for
+groups of users, and for tenants.
 
-Identify yourself with **Authorize**. Each operation says which role it needs.
+Identify yourself with **Authorize**. Each operation names the least role that it needs.
 """
 
 
 _ERRORS = {
     400: ("responses", "The request is not valid; `message` and `errors` say why."),
     401: ("security", "The request does not identify a valid caller."),
-    403: ("security", "The caller's role is too low, or its scope does not cover the owner."),
+    403: ("security", "The caller's role is too low, or its scope does not cover the path."),
     404: ("responses", "There is no such code, or nothing at this path."),
     408: ("requestBody", "The body stopped arriving."),
     413: ("requestBody", "The body is too long."),
@@ -54,7 +54,8 @@ class _Converter(OpenAPIConverter):
             shapes = (schema.listed, schema.single)
             return {"oneOf": [self.resolve_nested_schema(shape) for shape in shapes]}
         words = (type(schema).__doc__ or "").partition("\n")[0]
-        return {"description": words, **super().schema2jsonschema(schema)}
+        least = {"minProperties": 1} if isinstance(schema, CodeChanges) else {}
+        return {"description": words, **least, **super().schema2jsonschema(schema)}
 
 
 class _Marshmallow(MarshmallowPlugin):
