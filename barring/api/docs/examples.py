@@ -11,7 +11,8 @@ NEW_CODES = {
     "a list of codes": {"value": {"authCodes": _NEW[:2]}},
     "one code": {"value": _NEW[2]},
 }
-CODES_TO_REMOVE = {"a list of codes": {"value": {"authCodes": [{"code": "03"}, {"code": "04"}]}}}
+# Not 03: the operations on one code come later in the page, and find it.
+CODES_TO_REMOVE = {"a list of codes": {"value": {"authCodes": [{"code": "04"}, {"code": "05"}]}}}
 _CHANGED = {"description": "test_code_03", "classOfService": "international"}
 CHANGES = {"both fields": {"value": _CHANGED}}
 LOCATION = {
