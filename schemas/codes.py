@@ -17,7 +17,7 @@ def _class_of_service(**options: Any) -> fields.String:
     return fields.String(
         attribute="class_of_service",
         validate=CLASS_OF_SERVICE,
-        metadata={"description": "Which calls the code permits, in the terms of the call platform"},
+        metadata={"example": "international", "description": "Which calls the code permits"},
         **options,
     )
 

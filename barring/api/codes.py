@@ -83,16 +83,15 @@ def _add_creation(
 def _add_change(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
     @codes.patch("/<string:code>/", endpoint=level.operation("change"), parameters=examples.CODE)
     @requires(level.writer)
-    @codes.arguments(schemas.CodeChanges(), examples=examples.CHANGES)
+    @codes.arguments(schemas.CodeChanges())
     @codes.response(200, schemas.AuthorizationCode, description="The code after the change")
     def change_code(changes: dict[str, str], owner: Owner, code: str) -> Response:
         """Change the description or the class of service of an authorization code"""
         changed = storage.change(owner, code, changes)
         if changed is None:
             abort(404, message=f"This {level.name} has no such code.")
-        before, after = changed
-        audit("change", owner, [before])
-        return json_response(schemas.dump(after))
+        audit("change", owner, changed[:1])
+        return json_response(schemas.dump(changed[1]))
 
 
 def _add_removals(codes: JSONBlueprint, level: Level, storage: Storage) -> None:

@@ -7,7 +7,6 @@ from barring.http.body import JSONBlueprint
 
 _TENANT = "/api/v1/tenants/<id:tenant_id>"
 _GROUP = f"{_TENANT}/groups/<id:group_id>"
-_USER = f"{_GROUP}/users/<id:user_id>"
 
 
 class Level(NamedTuple):
@@ -29,12 +28,11 @@ class Level(NamedTuple):
 
     def operation(self, verb: str, thing: str = "code") -> str:
         """The name of an operation, unique over all levels. That of a user names no level."""
-        level = "" if self.name == "user" else f"{self.name}_"
-        return f"{verb}_{level}authorization_{thing}"
+        return f"{verb}_{self.name}_authorization_{thing}".replace("user_", "")
 
 
 LEVELS = (
-    Level("user", _USER, Role.END_USER, Role.GROUP_ADMIN),
+    Level("user", f"{_GROUP}/users/<id:user_id>", Role.END_USER, Role.GROUP_ADMIN),
     Level("group", _GROUP, Role.GROUP_ADMIN, Role.GROUP_ADMIN),
     Level("tenant", _TENANT, Role.TENANT_ADMIN, Role.TENANT_ADMIN),
 )

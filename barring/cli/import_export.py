@@ -178,8 +178,7 @@ def export_file(file: Path, kind: str | None) -> None:
     """
     kind = kind or _KINDS.get(file.suffix.lower())
     if kind is None:
-        known = " ".join(_KINDS).strip()
-        raise InputError(f"{file}: its extension is not one of {known}; add --format")
+        raise InputError(f"{file}: unknown extension; add --format csv, tsv or ndjson")
     with opened_storage() as storage, _writer(storage, file, kind) as writer:
         rows, total = storage.export(), storage.count()
         with progress("Writing", iterable=rows, length=total, update_min_steps=BATCH) as bar:

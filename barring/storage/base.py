@@ -21,10 +21,7 @@ Row = tuple[str | None, ...]
 None is what a file to import does not have; it leaves what is stored.
 """
 
-NO_DATABASE = (
-    "there is no database yet; create it with serve, add, import or restore, "
-    "or set BARRING_DATABASE_URL to an existing one"
-)
+NO_DATABASE = "there is no database yet; serve, add or import creates it at BARRING_DATABASE_URL"
 
 READY_FOR = 1.0
 """Seconds after a successful test write in which `check_ready` does not write again."""

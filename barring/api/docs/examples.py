@@ -13,8 +13,6 @@ NEW_CODES = {
 }
 # Not 03: the operations on one code come later in the page, and find it.
 CODES_TO_REMOVE = {"a list of codes": {"value": {"authCodes": [{"code": "04"}, {"code": "05"}]}}}
-_CHANGED = {"description": "test_code_03", "classOfService": "international"}
-CHANGES = {"both fields": {"value": _CHANGED}}
 LOCATION = {
     "description": "The path of the new code; not sent for a list",
     "schema": {"type": "string", "format": "uri-reference"},
