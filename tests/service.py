@@ -19,15 +19,14 @@ import httpx
 ROOT = Path(__file__).parent.parent
 GROUP_ADMIN = {"X-Role": "Group Admin"}
 END_USER = {"X-Role": "End User"}
+TENANT_ADMIN = {"X-Role": "Tenant Admin"}
 
 
 def codes_path(tenant: str = "footenant", group: str = "foogroup", user: str = "foouser") -> str:
-    """The path of an owner's codes."""
-    tenant, group, user = (quote(part, safe="") for part in (tenant, group, user))
-    return (
-        f"/api/v1/tenants/{tenant}/groups/{group}/users/{user}"
-        "/services/outgoing_call_barring/codes/"
-    )
+    """The path of an owner's codes; without a user it is a group's, without a group a tenant's."""
+    parts = {"tenants": tenant, "groups": group, "users": user}
+    owner = "".join(f"/{name}/{quote(part, safe='')}" for name, part in parts.items() if part)
+    return f"/api/v1{owner}/services/outgoing_call_barring/codes/"
 
 
 class Service:

@@ -28,7 +28,10 @@ NAMES = '{\n   "authCodes": [\n {\n "code": "01"\n },\n {\n "code": "02"\n }\n ]
 
 
 def send(service: Service, method: str, path: str, body: str, role: str) -> tuple[int, str, object]:
-    """Send the bytes of an example over a socket of its own; the role is all that is added."""
+    """Send the bytes of an example over a socket of its own; the role is all that is added.
+
+    The response's body must be written without spaces, and with nothing that JSON does not show.
+    """
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: example.com\r\nX-Role: {role}\r\nConnection: close\r\n"
     )
@@ -40,7 +43,9 @@ def send(service: Service, method: str, path: str, body: str, role: str) -> tupl
             answer = stream.read().decode()
     start, _, payload = answer.partition("\r\n\r\n")
     assert "Content-Type: application/json\r\n" in start
-    return int(start.split()[1]), start, json.loads(payload)
+    value = json.loads(payload)
+    assert payload == json.dumps(value, separators=(",", ":")) + "\n"
+    return int(start.split()[1]), start, value
 
 
 @pytest.fixture

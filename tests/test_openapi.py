@@ -1,12 +1,40 @@
 """The OpenAPI document and the pages that show it."""
 
 import re
+from itertools import product
+from json import dumps
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from barring import __version__
+
+WITHOUT_BODY = "200 400 401 403 404 500 503"
+WITH_BODY = "400 401 403 404 408 413 415 500 503"
+OPERATIONS = {
+    "listAuthorizationCodes": WITHOUT_BODY,
+    "createAuthorizationCodes": f"201 {WITH_BODY}",
+    "deleteAuthorizationCodes": f"200 {WITH_BODY}",
+    "getAuthorizationCode": WITHOUT_BODY,
+    "changeAuthorizationCode": f"200 {WITH_BODY}",
+    "deleteAuthorizationCode": WITHOUT_BODY,
+}
+"""The statuses of each operation, at every level; the ids are those of the operations on users."""
+
+LEVELS = ("", "Group", "Tenant")
+"""What stands in the ids of a level's operations."""
+
+TAGS = {
+    "": "Authorization codes",
+    "Group": "Group authorization codes",
+    "Tenant": "Tenant authorization codes",
+}
+
+
+def id_of(operation: str, level: str) -> str:
+    """The id of an operation at a level."""
+    return operation.replace("Authorization", f"{level}Authorization")
 
 
 @pytest.fixture
@@ -36,40 +64,46 @@ def test_document_is_openapi_31(document: dict[str, Any]) -> None:
 
 def test_paths_are_the_documents_own(document: dict[str, Any]) -> None:
     """The paths are written as the document writes them, with their slash at the end."""
-    base = (
-        "/api/v1/tenants/{tenant_id}/groups/{group_id}/users/{user_id}"
-        "/services/outgoing_call_barring/codes/"
-    )
-    assert list(document["paths"]) == [base, base + "{code}/"]
+    tenant = "/api/v1/tenants/{tenant_id}"
+    group = f"{tenant}/groups/{{group_id}}"
+    owners = (f"{group}/users/{{user_id}}", group, tenant)
+    paths = [f"{owner}/services/outgoing_call_barring/codes/" for owner in owners]
+    assert list(document["paths"]) == [p for path in paths for p in (path, f"{path}{{code}}/")]
 
 
 def test_operations_have_names_and_words(operations: dict[str, dict[str, Any]]) -> None:
-    """Each operation has an id of its own and a summary."""
+    """Each operation has an id of its own, which does not change, and a summary."""
     assert list(operations) == [
+        id_of(operation, level) for level in LEVELS for operation in OPERATIONS
+    ]
+    assert {
         "listAuthorizationCodes",
         "createAuthorizationCodes",
         "deleteAuthorizationCodes",
         "getAuthorizationCode",
         "deleteAuthorizationCode",
-    ]
+    } < operations.keys()
     assert all(operation["summary"] for operation in operations.values())
 
 
-@pytest.mark.parametrize(
-    ("operation", "statuses"),
-    [
-        ("listAuthorizationCodes", "200 400 401 403 404 500 503"),
-        ("createAuthorizationCodes", "201 400 401 403 404 408 413 415 500 503"),
-        ("deleteAuthorizationCodes", "200 400 401 403 404 408 413 415 500 503"),
-        ("getAuthorizationCode", "200 400 401 403 404 500 503"),
-        ("deleteAuthorizationCode", "200 400 401 403 404 500 503"),
-    ],
-)
+def test_each_level_has_its_tag(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    """Each level has a tag of its own, and its operations have that tag alone."""
+    assert [tag["name"] for tag in document["tags"]] == list(TAGS.values())
+    assert all(tag["description"] for tag in document["tags"])
+    for level, operation in product(LEVELS, OPERATIONS):
+        assert operations[id_of(operation, level)]["tags"] == [TAGS[level]]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_status_has_an_entry(
-    operations: dict[str, dict[str, Any]], operation: str, statuses: str
+    operations: dict[str, dict[str, Any]], operation: str, level: str
 ) -> None:
     """Each operation lists every status that it can answer, and no other."""
-    assert " ".join(sorted(operations[operation]["responses"])) == statuses
+    statuses = sorted(operations[id_of(operation, level)]["responses"])
+    assert " ".join(statuses) == OPERATIONS[operation]
 
 
 def test_operations_are_secured_by_the_role(
@@ -101,8 +135,49 @@ def test_limits_are_documented(document: dict[str, Any]) -> None:
     code = document["components"]["schemas"]["NewCode"]["properties"]["code"]
     assert (code["minLength"], code["maxLength"]) == (2, 14)
     assert re.match(code["pattern"], "0*#._-9")
-    description = document["components"]["schemas"]["NewCode"]["properties"]["description"]
-    assert description["maxLength"] == 80
+    for schema in ("NewCode", "CodeChanges"):
+        properties = document["components"]["schemas"][schema]["properties"]
+        assert properties["description"]["maxLength"] == 80
+        service = properties["classOfService"]
+        assert (service["minLength"], service["maxLength"]) == (1, 40)
+
+
+def schema_names(value: Any) -> set[str]:
+    """The names of the schemas that a part of the document refers to."""
+    return set(re.findall(r"#/components/schemas/(\w+)", dumps(value)))
+
+
+def test_responses_may_grow_and_requests_may_not(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    """Schemas of responses allow further properties, and those of request bodies forbid them."""
+    components = document["components"]
+    responses = [operation["responses"] for operation in operations.values()]
+    bodies = [operation.get("requestBody") for operation in operations.values()]
+    used = {True: schema_names([responses, components["responses"]]), False: schema_names(bodies)}
+    assert used[True] == {"AuthorizationCode", "AuthorizationCodes", "EmptyObject", "Error"}
+    assert used[False] == {"NewCodes", "CodesToRemove", "CodeChanges"}
+    for may_grow, names in used.items():
+        while inner := schema_names([components["schemas"][name] for name in names]) - names:
+            names |= inner
+        for name in names - {"NewCodes"}:  # It is one of two others.
+            assert components["schemas"][name]["additionalProperties"] is may_grow, name
+
+
+def test_defaults_are_valid(document: dict[str, Any]) -> None:
+    """What a generated client fills in for an optional property, the service accepts."""
+    for schema in document["components"]["schemas"].values():
+        for name, rules in schema.get("properties", {}).items():
+            default = rules.get("default")
+            assert default is None or len(default) >= rules.get("minLength", 0), name
+
+
+def test_an_empty_change_is_invalid(document: dict[str, Any]) -> None:
+    """The document says that a change holds at least one field, and that null clears the class."""
+    changes = document["components"]["schemas"]["CodeChanges"]
+    assert changes["minProperties"] == 1
+    assert changes["properties"]["classOfService"]["type"] == ["string", "null"]
+    assert changes["properties"]["description"]["type"] == "string"
 
 
 def test_every_reference_leads_somewhere(client: FlaskClient, document: dict[str, Any]) -> None:

@@ -25,18 +25,20 @@ def test_ids_may_hold_what_people_are_called(client: FlaskClient, user: str) -> 
 )
 def test_what_cannot_be_an_id_is_not_found(client: FlaskClient, part: str, bad: str) -> None:
     """An empty, dotted, controlling or overlong segment is 404 in each of the three places."""
-    path = PATH.replace(part, f"{part.partition('/')[0]}/{bad}")
-    for method in ("GET", "POST", "DELETE"):
-        answer = client.open(path, method=method)
-        assert answer.status_code == 404
-        assert answer.json
-        assert answer.json["code"] == 404
+    paths = {PATH, codes_path(user=""), codes_path(group="", user="")}
+    for path in {p.replace(part, f"{part.partition('/')[0]}/{bad}") for p in paths if part in p}:
+        for call in (("GET", path), ("POST", path), ("DELETE", path), ("PATCH", f"{path}12/")):
+            answer = client.open(call[1], method=call[0])
+            assert answer.status_code == 404
+            assert answer.json
+            assert answer.json["code"] == 404
 
 
 @pytest.mark.parametrize("raw", ["a%2Fb", "a%2fb"])
 def test_escaped_slash_is_refused(client: FlaskClient, raw: str) -> None:
     """%2F is 400 in an id and in a code: nothing here holds a slash."""
-    for path in (PATH.replace("foouser", raw), f"{PATH}{raw}/"):
+    group = codes_path(user="")
+    for path in (PATH.replace("foouser", raw), f"{PATH}{raw}/", group.replace("foogroup", raw)):
         assert client.get(path).status_code == 400
 
 
@@ -54,6 +56,10 @@ def test_slash_at_the_end_does_not_matter(client: FlaskClient) -> None:
     [
         "/api/v1",
         PATH.replace("/users", "//users"),
+        PATH.replace("/foogroup", ""),
+        PATH.replace("/foouser", ""),
+        PATH.replace("/users/foouser", "/users"),
+        PATH.replace("/groups/foogroup", ""),
         PATH + "/",
         PATH + "12//",
         PATH + "12/13/",
@@ -74,8 +80,12 @@ def test_other_paths_are_not_found(client: FlaskClient, path: str) -> None:
     [
         (PATH, {"GET", "HEAD", "POST", "DELETE"}),
         (PATH.rstrip("/"), {"GET", "HEAD", "POST", "DELETE"}),
-        (PATH + "12/", {"GET", "HEAD", "DELETE"}),
-        (PATH + "12", {"GET", "HEAD", "DELETE"}),
+        (PATH + "12/", {"GET", "HEAD", "PATCH", "DELETE"}),
+        (PATH + "12", {"GET", "HEAD", "PATCH", "DELETE"}),
+        (codes_path(user=""), {"GET", "HEAD", "POST", "DELETE"}),
+        (codes_path(user="") + "12/", {"GET", "HEAD", "PATCH", "DELETE"}),
+        (codes_path(group="", user=""), {"GET", "HEAD", "POST", "DELETE"}),
+        (codes_path(group="", user="") + "12/", {"GET", "HEAD", "PATCH", "DELETE"}),
         ("/docs", {"GET", "HEAD"}),
         ("/openapi.json", {"GET", "HEAD"}),
     ],

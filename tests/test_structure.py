@@ -181,13 +181,17 @@ def test_every_route_is_guarded_or_public(client: FlaskClient) -> None:
 
 
 def test_guard_is_outermost(client: FlaskClient) -> None:
-    """Reads need an End User, everything else a Group Admin, on every route and method."""
+    """Each route needs the role that its level demands to read or to write, on every method."""
     rules = [r for r in client.application.url_map.iter_rules() if r.endpoint not in PUBLIC]
-    assert len(rules) == 5
+    assert len(rules) == 18
     for rule in rules:
         view: Any = client.application.view_functions[rule.endpoint]
         reads = rule.methods is not None and "GET" in rule.methods
-        assert view.required_role.title == ("End User" if reads else "Group Admin")
+        if "/groups/" not in rule.rule:
+            least = "Tenant Admin"
+        else:
+            least = "End User" if reads and "/users/" in rule.rule else "Group Admin"
+        assert view.required_role.title == least, rule
 
 
 @pytest.mark.parametrize("name", modules())
@@ -216,9 +220,9 @@ def lines_of_code(file: Path) -> int:
 
 
 def test_the_service_stays_small() -> None:
-    """The service, with both engines, holds at most 3,100 lines of code."""
+    """The service, with both engines, holds at most 3,250 lines of code."""
     files = [file for name, file in modules().items() if name != "gunicorn.conf"]
-    assert sum(map(lines_of_code, files)) <= 3_100
+    assert sum(map(lines_of_code, files)) <= 3_250
 
 
 def private_names(tree: ast.AST) -> set[str]:
