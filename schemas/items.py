@@ -9,7 +9,7 @@ from barring.pauses import in_parts
 
 from .rules import TextRule
 
-MOST_FAULTS = 10_000
+MAX_FAULTS = 10_000
 """The maximum number of invalid items in a response: a million would block a worker too long."""
 
 
@@ -61,7 +61,7 @@ class ItemList(fields.List[Any]):
                 except ValidationError as error:
                     faults[len(loaded)] = error.messages
                     loaded.append(None)
-            if len(faults) >= MOST_FAULTS:
+            if len(faults) >= MAX_FAULTS:
                 break
         if faults and self.distinct:
             faults |= repeats(loaded)
@@ -91,7 +91,7 @@ class ItemList(fields.List[Any]):
 
 def first_faults(faults: dict[int, Any]) -> dict[int, Any]:
     """The first faults by index, as many as one response may list."""
-    return dict(sorted(faults.items())[:MOST_FAULTS])
+    return dict(sorted(faults.items())[:MAX_FAULTS])
 
 
 def repeats(items: Iterable[Any]) -> dict[int, Any]:

@@ -33,8 +33,8 @@ from tests.waiting import await_that
 IMPATIENT = """
 from barring.server import connections
 
-connections.HEAD = connections.PAUSE = 1
-connections.IDLE = 2
+connections.HEAD_TIMEOUT = connections.PAUSE_TIMEOUT = 1
+connections.IDLE_TIMEOUT = 2
 from wsgi import app
 """
 """The service with shorter limits of time."""

@@ -7,10 +7,10 @@ from flask import Flask
 
 from barring.settings import Settings
 
-from .caller import Caller, Role
 from .guard import EXTENSION, requires
 from .headers import Gateway, Local
 from .mode import Mode
+from .roles import Caller, Role
 from .token import Token
 
 __all__ = ["Caller", "Mode", "Role", "init_app", "requires"]

@@ -11,8 +11,8 @@ from webargs.flaskparser import abort
 
 from barring.domain import Owner
 
-from .caller import Role
 from .mode import Mode
+from .roles import Role
 
 EXTENSION = "barring.access"
 """The key of the mode in `app.extensions`."""

@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 from barring.http.application import Request, current_request
 from barring.settings import Settings, SettingsError, is_loopback
 
-from .caller import ROLES, TITLES, Caller
 from .mode import Mode, refuse
+from .roles import ROLES, TITLES, Caller
 
 SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
 SCOPE_HEADERS = {"tenant": "X-Tenant-Id", "group": "X-Group-Id", "user": "X-User-Id"}

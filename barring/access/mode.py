@@ -9,7 +9,7 @@ from barring import logs
 from barring.http.application import current_request
 from barring.settings import Settings
 
-from .caller import Caller
+from .roles import Caller
 
 
 class Mode(ABC):

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from barring.http.application import current_request
 from barring.settings import Settings, SettingsError, read_file, split_secrets, variable
 
-from .caller import ROLES, TITLES, Caller
 from .mode import Mode, refuse
+from .roles import ROLES, TITLES, Caller
 
 LEEWAY = 30
 """Seconds by which the clocks of the issuer and the service may differ."""

@@ -8,7 +8,7 @@ from barring import logs
 from barring.domain import AuthorizationCode, Owner
 from barring.http.application import current_request
 
-MOST_DESCRIPTIONS = 20
+MAX_DESCRIPTIONS = 20
 """How many descriptions one line holds: it must fit into one write to a pipe."""
 
 
@@ -26,5 +26,5 @@ def audit(operation: str, owner: Owner, codes: Sequence[AuthorizationCode]) -> N
         owner=owner.ids(),
         operation=operation,
         count=len(codes),
-        descriptions=[code.loggable_description() for code in codes[:MOST_DESCRIPTIONS]],
+        descriptions=[code.loggable_description() for code in codes[:MAX_DESCRIPTIONS]],
     )

@@ -95,7 +95,7 @@ def leave_body(request: Request) -> None:
     has_body = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
     connection = environ.get("gunicorn.socket")
     if connection and has_body and not request.body_ended:
-        connection.close_after_answer()
+        connection.close_after_response()
 
 
 class JSONParser(FlaskParser):

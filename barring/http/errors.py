@@ -17,7 +17,7 @@ _MESSAGES = {
 }
 
 
-class JSONErrors(Api):
+class JSONApi(Api):
     """flask-smorest's Api, with a message in every error and the headers of HTTPExceptions."""
 
     ERROR_SCHEMA = Error

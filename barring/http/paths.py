@@ -16,7 +16,7 @@ from .application import current_request
 from .body import leave_body
 
 
-class OwnerPart(BaseConverter):
+class OwnerIdConverter(BaseConverter):
     """A tenant, group or user id in a path. A path with an invalid id gets 404."""
 
     # Not to_python: if that refuses a segment, werkzeug responds to most methods with 405.
@@ -30,9 +30,9 @@ def init_app(app: Flask) -> None:
     """Check the paths of `app` and log its requests; call this before routes are added."""
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.url_map.converters["id"] = OwnerPart
+    app.url_map.converters["id"] = OwnerIdConverter
     app.before_request(_check_path)
-    app.after_request(_end)
+    app.after_request(_after_request)
 
 
 def _check_path() -> None:
@@ -57,7 +57,7 @@ def _check_path() -> None:
             raise MethodNotAllowed(valid_methods=list(allowed))
 
 
-def _end(response: Response) -> Response:
+def _after_request(response: Response) -> Response:
     request = current_request()
     leave_body(request)
     logs.emit(

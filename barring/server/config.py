@@ -9,7 +9,7 @@ from barring import logs
 from barring.settings import Settings
 
 from . import hooks
-from .connections import IDLE
+from .connections import IDLE_TIMEOUT
 from .open_files import allowed_connections
 from .tls import sends_secrets_unencrypted, tls_settings
 from .worker import Worker
@@ -47,7 +47,7 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         "pre_fork": hooks.before_fork,
         "post_worker_init": hooks.before_serving,
         "pre_request": hooks.log_no_path,
-        "keepalive": IDLE,
+        "keepalive": IDLE_TIMEOUT,
         "worker_connections": allowed_connections(),
         **tls_settings(settings),
         "logger_class": f"{Log.__module__}.{Log.__name__}",

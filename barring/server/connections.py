@@ -13,16 +13,16 @@ from gunicorn.http.errors import NoMoreData, ParseException
 
 from barring.pauses import give_way
 
-IDLE = 15
+IDLE_TIMEOUT = 15
 """Seconds that a connection may be idle between two requests, or before the first."""
 
-HEAD = 10
+HEAD_TIMEOUT = 10
 """Seconds from the first byte of a request until its headers must be complete."""
 
-PAUSE = 30
+PAUSE_TIMEOUT = 30
 """Seconds that a client may pause while it sends a body or reads a response."""
 
-LINGER = 10
+LINGER_TIMEOUT = 10
 """Seconds to read the rest of a refused request, so that the client gets the response."""
 
 IDLE_AT_STOP = 0.5
@@ -65,8 +65,8 @@ class Connection:
         self._idle_since = time.monotonic()
         self._request: Any = None
         self._head_until = 0.0
-        self._answer_head = b""
-        self._answer_begun = self._lingers = False
+        self._response_head = b""
+        self._response_begun = self._lingers = False
         self._greenlet = gevent.getcurrent()
         self._limit: tuple[float, Exception] | None = None
 
@@ -83,17 +83,17 @@ class Connection:
         round_of_loop = self._loop.now()
         now = time.monotonic()
         if self._request:
-            self._limit = now + PAUSE, TimeoutError()
+            self._limit = now + PAUSE_TIMEOUT, TimeoutError()
         elif self._head_until:
             self._limit = self._head_until, SlowHead()
         else:
-            self._limit = now + IDLE, NoMoreData()
+            self._limit = now + IDLE_TIMEOUT, NoMoreData()
         try:
             data: bytes = self._sock.recv(size)
         finally:
             self._limit = None
         if not self._request and not self._head_until:
-            self._head_until = time.monotonic() + HEAD
+            self._head_until = time.monotonic() + HEAD_TIMEOUT
         if self._loop.now() == round_of_loop:
             give_way()  # This greenlet did not wait, so let others run.
         return data
@@ -104,7 +104,7 @@ class Connection:
         A client that reads nothing for too long is treated as disconnected.
         """
         error = BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        self._limit = time.monotonic() + PAUSE, error
+        self._limit = time.monotonic() + PAUSE_TIMEOUT, error
         try:
             return int(self._sock.send(data))
         finally:
@@ -126,11 +126,11 @@ class Connection:
 
     def sendall(self, data: bytes) -> None:
         """Send a part of a response. Its headers are sent with what follows, in one packet."""
-        if self._request and not self._answer_begun:
-            self._answer_begun, self._answer_head = True, data
+        if self._request and not self._response_begun:
+            self._response_begun, self._response_head = True, data
             return
-        rest = memoryview(self._answer_head + data)
-        self._answer_head = b""
+        rest = memoryview(self._response_head + data)
+        self._response_head = b""
         while rest:
             rest = rest[self.send(rest) :]
 
@@ -138,25 +138,25 @@ class Connection:
         """Begin this request: from now on, read its body and send its response."""
         if not self._head_until:
             give_way()  # This request arrived together with the previous one.
-        self._request, self._answer_begun = request, False
+        self._request, self._response_begun = request, False
 
     def end_request(self) -> None:
         """Finish the response. What is read from now on is the next request."""
-        if self._answer_head:
+        if self._response_head:
             self.sendall(b"")
         if self._lingers:
             self.linger()
         self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
 
-    def close_after_answer(self) -> None:
+    def close_after_response(self) -> None:
         """Close the connection after the response to the current request."""
         self._request.force_close()
         self._lingers = True
 
     def linger(self) -> None:
-        """Stop sending, but read on for LINGER seconds: a reset could destroy the response."""
+        """Stop sending, but read on for a while: a reset could destroy the response."""
         self._request, self._head_until = None, 0.0  # A worker that stops need not wait for this.
-        with contextlib.suppress(OSError), gevent.Timeout(LINGER, False):
+        with contextlib.suppress(OSError), gevent.Timeout(LINGER_TIMEOUT, False):
             self._sock.shutdown(socket.SHUT_WR)
             while self._sock.recv(65536):
                 give_way()  # Reads that do not wait would let no other greenlet run.

@@ -22,7 +22,7 @@ _REFUSALS: dict[type[BaseException], tuple[int, str]] = {
 }
 
 
-def refuse(client: Any, error: BaseException) -> None:
+def send_refusal(client: Any, error: BaseException) -> None:
     """Send the response to a request that gunicorn could not parse, in the application's format.
 
     gunicorn's own response and log would quote the invalid line, which may contain a code.

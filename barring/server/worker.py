@@ -11,7 +11,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from .connections import Connection, Listener
 from .hooks import unblock_stop_signals
-from .refusals import refuse
+from .refusals import send_refusal
 
 
 class Worker(GeventWorker):
@@ -73,5 +73,5 @@ class Worker(GeventWorker):
 
     def handle_error(self, req: Any, client: Connection, addr: Any, exc: BaseException) -> None:
         """Respond to a request that is not valid HTTP, and close the connection."""
-        refuse(client, exc)
+        send_refusal(client, exc)
         client.linger()

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from barring.storage.postgres.connections import ANSWER_SECONDS, CHECKOUT_SECONDS, CONNECTIONS
+from barring.storage.postgres.connections import CHECKOUT_SECONDS, CONNECTIONS, RESPONSE_SECONDS
 from tests.postgres import Cluster, cluster, free_port
 from tests.service import codes_path
 from tests.waiting import await_that
@@ -162,7 +162,7 @@ def test_frozen_primary_is_given_up(tmp_path: Path, own: Cluster) -> None:
             took = time.monotonic() - began
         judge(server, history, f"a frozen primary, given up after {took:.1f} s")
         own.kill()
-    assert took < ANSWER_SECONDS + CHECKOUT_SECONDS + 5
+    assert took < RESPONSE_SECONDS + CHECKOUT_SECONDS + 5
 
 
 @contextmanager
@@ -220,7 +220,7 @@ def test_hung_standby_stops_writes_alone(tmp_path: Path, own: Cluster) -> None:
             history.await_acknowledged(200)
             standby.send(signal.SIGSTOP)
             history.faults += 1
-            hanging = time.monotonic() + 3 * ANSWER_SECONDS
+            hanging = time.monotonic() + 3 * RESPONSE_SECONDS
             while time.monotonic() < hanging:
                 answer = client.get(codes_path(), timeout=CHECKOUT_SECONDS + GRACE)
                 assert answer.status_code == 200
@@ -338,12 +338,12 @@ def test_silent_network_is_told_in_time(tmp_path: Path, own: Cluster) -> None:
             way.silent_at = b"COMMIT\0"
             began = time.monotonic()
             answer = client.post(codes_path(), json={"code": "02"})
-            assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
+            assert time.monotonic() - began < CHECKOUT_SECONDS + RESPONSE_SECONDS + GRACE
             assert answer.status_code == 503
             assert "may or may not have happened" in answer.json()["message"]
             began = time.monotonic()
             answer = client.get(codes_path())
-            assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
+            assert time.monotonic() - began < CHECKOUT_SECONDS + RESPONSE_SECONDS + GRACE
             assert answer.status_code == 503
             way.silent_at = None
             way.flowing.set()
@@ -351,7 +351,7 @@ def test_silent_network_is_told_in_time(tmp_path: Path, own: Cluster) -> None:
             way.flowing.clear()
             began = time.monotonic()
             answer = client.post(codes_path(), json={"code": "04"})
-            assert time.monotonic() - began < CHECKOUT_SECONDS + ANSWER_SECONDS + GRACE
+            assert time.monotonic() - began < CHECKOUT_SECONDS + RESPONSE_SECONDS + GRACE
             assert answer.status_code == 503
             assert "nothing was changed" in answer.json()["message"]
             way.flowing.set()

@@ -13,8 +13,8 @@ from werkzeug.routing import UnicodeConverter
 
 from barring import __version__
 from barring.access import Mode
-from barring.http.errors import JSONErrors
-from barring.http.paths import OwnerPart
+from barring.http.errors import JSONApi
+from barring.http.paths import OwnerIdConverter
 from barring.storage.base import StorageUnavailable
 from schemas.codes import CodeChanges, NewCodes
 from schemas.rules import OWNER_ID
@@ -94,10 +94,10 @@ class _Operations(BasePlugin):
                 operation["security"] = [{name: [] for name in self.mode.security_schemes}]
 
 
-def create_api(app: Flask, mode: Mode) -> JSONErrors:
+def create_api(app: Flask, mode: Mode) -> JSONApi:
     """Create the API for the blueprints. Its document is served at /openapi.json."""
     app.config["OPENAPI_URL_PREFIX"] = "/"
-    api = JSONErrors(
+    api = JSONApi(
         app,
         spec_kwargs={
             "title": "Outgoing call barring: authorization codes",
@@ -110,6 +110,6 @@ def create_api(app: Flask, mode: Mode) -> JSONErrors:
     )
     app.register_error_handler(StorageUnavailable, api.handle_unavailable_storage)
     owner_id = api.ma_plugin.converter.field2property(String(validate=OWNER_ID))
-    api.register_converter(OwnerPart, lambda _: owner_id)
+    api.register_converter(OwnerIdConverter, lambda _: owner_id)
     api.register_converter(UnicodeConverter, lambda _: {"type": "string", "pattern": "^[^/]+$"})
     return api

@@ -18,7 +18,7 @@ CONNECTIONS = 16
 CHECKOUT_SECONDS = 3.0
 """How long a request waits for a connection, and for a server that accepts writes."""
 
-ANSWER_SECONDS = 7.0
+RESPONSE_SECONDS = 7.0
 """How long a response may take before the server counts as unreachable."""
 
 _OPTIONS = "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s"
@@ -48,7 +48,7 @@ _NO_TIMEOUTS = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """A connection that is closed when a response takes too long."""
 
-    patience: float | None = ANSWER_SECONDS
+    patience: float | None = RESPONSE_SECONDS
     """Seconds to wait for a response; None means forever."""
 
     warned = False
@@ -143,7 +143,7 @@ def connect(conninfo: str) -> Connection:
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
+def translate_errors(name: str) -> Iterator[None]:
     """Raise the driver's errors as StorageUnavailable of the database `name`."""
     try:
         yield

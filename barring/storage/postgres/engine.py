@@ -11,7 +11,7 @@ from barring.storage import statements
 from barring.storage.base import AlreadyExists, Result, Row, Storage, StorageUnavailable, read_codes
 
 from . import connections, schema
-from .connections import CHECKOUT_SECONDS, CONNECTIONS, Connection, transaction, translated
+from .connections import CHECKOUT_SECONDS, CONNECTIONS, Connection, transaction, translate_errors
 from .staging import PostgresStaging
 
 _FIELDS = AuthorizationCode._fields
@@ -25,7 +25,7 @@ _ADD_ALL = _ADD.format(f"SELECT ?, ?, ?, * FROM unnest({_ARRAYS})")
 _REMOVE = f"""
     DELETE FROM authorization_codes
     WHERE ({statements.OWNER}) = (?, ?, ?) AND code = ANY(?) RETURNING {statements.READ}"""
-_TAKE_TURN = """
+_LOCK_SLOT = """
     INSERT INTO barring_marks VALUES ({})
     ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot"""
 _SLOTS = 128
@@ -113,8 +113,8 @@ class PostgresStorage(Storage):
         if not self._writers.acquire(timeout=CHECKOUT_SECONDS):
             raise busy
         try:
-            take_turn = _TAKE_TURN.format(zlib.crc32("/".join(owner).encode()) % _SLOTS)
-            with self._connection() as connection, transaction(connection, self._name, take_turn):
+            lock_slot = _LOCK_SLOT.format(zlib.crc32("/".join(owner).encode()) % _SLOTS)
+            with self._connection() as connection, transaction(connection, self._name, lock_slot):
                 waited = time.monotonic() - asked
                 self.on_lock_wait(waited)
                 # The next statement may wait just as long for a lock on the table
@@ -128,12 +128,12 @@ class PostgresStorage(Storage):
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         """A connection of the pool. Raises StorageUnavailable if none is free in time."""
-        with translated(self._name):
+        with translate_errors(self._name):
             self._pool.open()  # On first use, since its threads do not survive a fork.
             with self._pool.connection() as connection:
                 yield connection
 
     @contextmanager
     def _dedicated(self) -> Iterator[Connection]:
-        with translated(self._name), connections.connect(self._conninfo) as connection:
+        with translate_errors(self._name), connections.connect(self._conninfo) as connection:
             yield connection

@@ -15,7 +15,7 @@ _NOT_COMMITTED = ("SQLITE_BUSY", "SQLITE_FULL")
 """Errors of a COMMIT that changed nothing. SQLITE_IOERR is not one: it may come from the sync."""
 
 
-class Translated(AbstractContextManager[None]):
+class TranslateErrors(AbstractContextManager[None]):
     """Raises the driver's errors as StorageUnavailable.
 
     Errors that only a bug of this program causes are not translated. This is a class because a
@@ -40,7 +40,7 @@ class Connections:
     """
 
     def __init__(self, path: Path) -> None:
-        self.translated = Translated(path)
+        self.translate_errors = TranslateErrors(path)
         self._path = path
         self._open: dict[str, Database] = {}
         self._files: dict[str, tuple[int, int]] = {}
@@ -66,7 +66,7 @@ class Connections:
     def dedicated(self) -> Iterator[Database]:
         """A connection for one long task."""
         try:
-            with self.translated, closing(self._connect()) as database:
+            with self.translate_errors, closing(self._connect()) as database:
                 yield database
         finally:
             self._forget_files()
@@ -84,7 +84,7 @@ class Connections:
 
         `patience` is how many seconds to wait for that lock. The end commits, or rolls back.
         """
-        with self.translated:
+        with self.translate_errors:
             database = database or self.get("write")
             self.check_same_files()
             database.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")

@@ -38,7 +38,7 @@ _REMOVE = f"""
     DELETE FROM authorization_codes
     WHERE ({OWNER}) = (?, ?, ?) AND code IN (SELECT value FROM json_each(?)) RETURNING {READ}"""
 
-LONG_LISTS = 8
+MAX_LONG_LISTS = 8
 """How many long lists are read at once, each on a connection of its own."""
 
 
@@ -59,7 +59,7 @@ class SQLiteStorage(Storage):
         # Absolute, so that a later change of directory cannot mean another file.
         self.path = Path(path).absolute()
         self._connections = Connections(self.path)
-        self._long_lists = threading.BoundedSemaphore(LONG_LISTS)
+        self._long_lists = threading.BoundedSemaphore(MAX_LONG_LISTS)
         # Reads share a connection: one that began during another would see the other's snapshot.
         self._reading = threading.Lock()
 
@@ -71,7 +71,7 @@ class SQLiteStorage(Storage):
             raise StorageError(
                 f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
             )
-        with _os_errors(self.path), self._connections.translated:
+        with _os_errors(self.path), self._connections.translate_errors:
             if not os.path.lexists(self.path):
                 if not create:
                     raise StorageError(f"{self.path}: {NO_DATABASE}")
@@ -177,7 +177,7 @@ class SQLiteStorage(Storage):
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """The connection to read on, which one thread at a time may use."""
-        with self._connections.translated, self._reading:
+        with self._connections.translate_errors, self._reading:
             yield self._connections.get("read").conn
 
     def _dedicated(self) -> AbstractContextManager[Database]:

@@ -10,7 +10,7 @@ from barring.files import replacing
 from barring.storage.base import StorageError
 
 from . import file
-from .connections import Translated
+from .connections import TranslateErrors
 
 
 def put_in_place(backup: Path, target: Path) -> None:
@@ -34,7 +34,7 @@ def _verify(copy: Path, backup: Path) -> None:
     """Raise StorageError, which names the backup, if its copy is not valid."""
     try:
         file.check_header(backup)
-        with Translated(backup), closing(file.connect(copy)) as database:
+        with TranslateErrors(backup), closing(file.connect(copy)) as database:
             file.check_content(database, backup, whole=True)
     except StorageError as error:
         raise StorageError(f"cannot be restored: {error}") from error
