@@ -17,8 +17,9 @@ from barring.storage import open_storage, statements
 from barring.storage.base import StorageError, StorageUnavailable
 from barring.storage.sqlite import schema
 from barring.storage.sqlite.engine import SQLiteStorage, safe_version
+from tests.bulk_contract import BulkContract
 from tests.service import ROOT
-from tests.storage_contract import OWNER, StorageContract
+from tests.storage_contract import OWNER, EngineContract, StorageContract
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ def storage(path: Path) -> Iterator[SQLiteStorage]:
     storage.close()
 
 
-class TestContract(StorageContract):
-    """The storage contract, kept by SQLite."""
+class SQLite(EngineContract):
+    """Opens storages on one file."""
 
     @pytest.fixture(autouse=True)
     def _database(self, path: Path) -> None:
@@ -46,6 +47,14 @@ class TestContract(StorageContract):
     def open(self) -> SQLiteStorage:
         """A storage object on this test's file."""
         return SQLiteStorage(str(self.path))
+
+
+class TestContract(SQLite, StorageContract):
+    """The contract of an owner's codes, kept by SQLite."""
+
+
+class TestBulkContract(SQLite, BulkContract):
+    """The contract of many codes, kept by SQLite."""
 
 
 def mode(path: Path) -> int:
@@ -89,7 +98,7 @@ def test_table_is_strict_and_clustered(storage: SQLiteStorage) -> None:
         .execute("PRAGMA table_list(authorization_codes)")
         .fetchone()
     )
-    assert tuple(table) == ("main", name, "table", 5, 1, 1)
+    assert tuple(table) == ("main", name, "table", 6, 1, 1)
     plan = (
         storage._connections.get("read")
         .execute(f"EXPLAIN QUERY PLAN {statements.LIST}", OWNER)
@@ -132,9 +141,9 @@ def test_processes_start_together(path: Path) -> None:
     assert [process.returncode for process in started] == [0] * 12
     assert ["database_created" in line for line in lines] == [True]
     with sqlite3.connect(path) as connection:
-        rows = connection.execute("SELECT name FROM _sqlite_migrations").fetchall()
+        rows = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
     connection.close()
-    assert rows == [("create_authorization_codes",)]
+    assert rows == [("create_authorization_codes",), ("add_class_of_service",)]
 
 
 def test_failed_migration_leaves_the_old_schema(
@@ -216,7 +225,7 @@ def test_write_that_cannot_be_handed_over_fails_and_is_not_done(path: Path) -> N
     with pytest.raises(RuntimeError):
         storage.add(OWNER, [Code("01", "")])
     storage.add(OWNER, [Code("02", "")])
-    assert [code for code, _ in storage.list(OWNER)] == ["02"]
+    assert storage.list(OWNER) == [Code("02", "")]
     storage.close()
 
 
