@@ -79,6 +79,14 @@ def postgres(server: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the database of one test is: in a file of its folder, and then in PostgreSQL."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres"))
+    return f"sqlite:///{tmp_path / 'codes.sqlite3'}"
+
+
 @pytest.fixture(scope="session")
 def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
