@@ -192,16 +192,18 @@ class StorageContract(EngineContract):
     def test_change_changes_what_it_names(
         self, storage: Storage, owner: Owner, changes: dict[str, str], service: str
     ) -> None:
-        """The fields named change, durably, and no other; the code is returned as it was."""
+        """The fields named change, durably, and no other; the code is returned as it was and is."""
         old, *others = [Code("01", "old", service), Code("010", "old", service), Code("02", "old")]
         storage.add(owner, [old, *others])
         changed = storage.change(owner, "01", changes)
-        assert changed == old
-        assert isinstance(changed, Code)
+        assert changed == (old, old._replace(**changes))
+        assert all(isinstance(code, Code) for code in changed)
         with closing(self.open()) as another:
             assert another.list(owner) == [old._replace(**changes), *others]
             assert another.get(owner, "01") == old._replace(**changes)
-        assert storage.change(owner, "01", {"description": "again"}) == old._replace(**changes)
+        changed = storage.change(owner, "01", {"description": "again"})
+        assert changed
+        assert changed[0] == old._replace(**changes)
 
     def test_large_list_is_one_unit(self, storage: Storage, owner: Owner) -> None:
         """10,000 codes go in together, and not at all when the last of them exists."""
@@ -271,7 +273,8 @@ class StorageContract(EngineContract):
         storage.add(owner, [Code("01", "0")])
 
         def before(number: int) -> Code | None:
-            return storage.change(owner, "01", {"description": str(number)})
+            changed = storage.change(owner, "01", {"description": str(number)})
+            return changed and changed[0]
 
         with ThreadPoolExecutor(16) as pool:
             found = [code.description for code in pool.map(before, range(1, 33)) if code]

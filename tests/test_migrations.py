@@ -46,8 +46,11 @@ def test_all_is_kept_and_can_be_changed(database_url: str) -> None:
         assert storage.get(ANNA, "0815") == old[0]
         storage.add(ANNA, [Code("0816", "new", "international")])
         storage.add(Owner("acme", "sales"), [Code("0815", "of the group")])
-        assert storage.change(ANNA, "0815", {"class_of_service": "national"}) == old[0]
-        assert storage.change(ANNA, "4711", {"description": "new"}) == old[1]
+        for code, changes in (
+            (old[0], {"class_of_service": "national"}),
+            (old[1], {"description": "new"}),
+        ):
+            assert storage.change(ANNA, code.code, changes) == (code, code._replace(**changes))
         assert [*storage.remove(ANNA, ["4711"])] == [Code("4711", "new", "")]
         storage.prepare()
         assert storage.list(ANNA) == [
