@@ -1,4 +1,4 @@
-"""The command line: codes at a shell, the server's options, help, and how errors are told."""
+"""The command line: the server's options, help, and how errors are told."""
 
 import json
 import signal
@@ -13,51 +13,15 @@ import pytest
 
 from barring import __version__
 from barring.cli import main
+from barring.domain import AuthorizationCode as Code
 from barring.settings import Settings
 from barring.storage.sqlite.engine import SQLiteStorage
-from tests.command import BARRING, barring, failure, logged, succeed
+from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, codes_path, environment, running
 from tests.storage_contract import OWNER
 
 ANNA = ("acme", "sales", "anna")
 SECRET = "0123456789abcdef0123456789abcdef"
-
-
-def test_codes_of_a_user(tmp_path: Path) -> None:
-    """What is added is listed, by code, and shown, until it is removed."""
-    succeed(tmp_path, "add", *ANNA, "4711", "Night shift, é😀")
-    succeed(tmp_path, "add", *ANNA, "0815")
-    assert succeed(tmp_path, "list", *ANNA) == "0815\n4711            Night shift, é😀\n"
-    assert succeed(tmp_path, "show", *ANNA, "0815") == "code         0815\ndescription\n"
-    assert succeed(tmp_path, "list", "acme", "sales", "another") == ""
-    assert succeed(tmp_path, "remove", *ANNA, "4711", "9999", "4711") == "1 removed\n"
-    assert succeed(tmp_path, "list", *ANNA) == "0815\n"
-
-
-def test_codes_as_json(tmp_path: Path) -> None:
-    """With --json the output is data, as the API has it."""
-    assert succeed(tmp_path, "add", *ANNA, "01", 'a\n"b"\x1b[2J\\') == ""
-    code = {"code": "01", "description": 'a\n"b"\x1b[2J\\'}
-    assert json.loads(succeed(tmp_path, "list", *ANNA, "--json")) == [code]
-    assert json.loads(succeed(tmp_path, "show", *ANNA, "01", "--json")) == code
-    assert json.loads(succeed(tmp_path, "list", "a", "b", "c", "--json")) == []
-
-
-def test_terminal_gets_no_control_character(tmp_path: Path) -> None:
-    """A description from elsewhere can neither break a list's lines nor steer a terminal."""
-    succeed(tmp_path, "add", *ANNA, "01", "a\nb\x1b[2J\u202ec")
-    assert succeed(tmp_path, "list", *ANNA) == "01              a b [2J c\n"
-    assert succeed(tmp_path, "show", *ANNA, "01") == "code         01\ndescription  a b [2J c\n"
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", "", "\nmore\n"])
-def test_code_from_standard_input(tmp_path: Path, end: str) -> None:
-    """For - the code is a line of standard input, where no other user of the machine sees it."""
-    succeed(tmp_path, "add", *ANNA, "-", "Night shift", stdin=f"4711{end}")
-    assert "4711" in succeed(tmp_path, "show", *ANNA, "-", stdin=f"4711{end}")
-    assert succeed(tmp_path, "remove", *ANNA, "-", "-", stdin="4711\n0815\n") == "1 removed\n"
-    message = failure(tmp_path, "add", *ANNA, "-", stdin="")
-    assert message == "barring: standard input is empty; write the code to it"
 
 
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-"])
@@ -87,75 +51,6 @@ def test_address_that_cannot_be_had_is_told(tmp_path: Path, place: str) -> None:
         message = failure(tmp_path, "serve", events=events, BARRING_BIND=bind)
     assert message.startswith(f"barring: BARRING_BIND: {bind}: ")
     assert message.endswith("; set another address")
-
-
-def test_code_that_looks_like_an_option(tmp_path: Path) -> None:
-    """After -- a code may begin with a hyphen."""
-    assert "No such option" in failure(tmp_path, "add", *ANNA, "-5", status=2)
-    succeed(tmp_path, "add", "--", *ANNA, "-5", "--")
-    assert succeed(tmp_path, "list", *ANNA).split() == ["-5", "--"]
-    assert succeed(tmp_path, "remove", *ANNA, "--", "-5") == "1 removed\n"
-
-
-def test_writes_are_logged_without_codes(tmp_path: Path) -> None:
-    """Each write leaves a line for the audit, as the service's do, that holds no code."""
-    owner = dict(zip(("tenant", "group", "user"), ANNA, strict=True))
-    for operation, *arguments in (("create", "add"), ("delete", "remove")):
-        done = barring(tmp_path, *arguments, *ANNA, "s3cret")
-        (line,) = (line for line in logged(done) if line["event"] == "audit")
-        values = {"role": "operator", "owner": owner, "operation": operation, "count": 1}
-        assert values.items() <= line.items()
-        assert "s3cret" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "fault"),
-    [
-        ((*ANNA, "1"), "code: Must have 2 to 14"),
-        ((*ANNA, "0 1"), "code: Must have 2 to 14"),
-        ((*ANNA, "012345678901234"), "code: Must have 2 to 14"),
-        ((*ANNA, "é1"), "code: Must have 2 to 14"),
-        ((*ANNA, "02", "x" * 81), "description: Must have at most 80"),
-        ((*ANNA, "01"), "exist already"),
-    ],
-)
-def test_add_refuses_what_the_api_refuses(
-    tmp_path: Path, arguments: tuple[str, ...], fault: str
-) -> None:
-    """A code or description that breaks a rule, and a code that exists, change nothing."""
-    succeed(tmp_path, "add", *ANNA, "01", "old")
-    assert fault in failure(tmp_path, "add", *arguments)
-    assert succeed(tmp_path, "list", *ANNA) == "01              old\n"
-
-
-@pytest.mark.parametrize(
-    ("command", "name"),
-    [("list", ""), ("add", ".."), ("show", "a/b"), ("remove", "a\nb"), ("add", "x" * 162)],
-)
-def test_owner_is_checked(tmp_path: Path, command: str, name: str) -> None:
-    """What no path of the API can name is no tenant, group or user here either."""
-    code = [] if command == "list" else ["01"]
-    message = failure(tmp_path, command, "acme", name, "anna", *code, status=2)
-    assert "Invalid value for 'GROUP': Must have 1 to 161 characters" in message
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_code_pattern_of_the_operator_binds(tmp_path: Path) -> None:
-    """BARRING_CODE_PATTERN is the rule at a shell too; what it forbids can still be removed."""
-    succeed(tmp_path, "add", *ANNA, "ab")
-    assert "[0-9]+" in failure(tmp_path, "add", *ANNA, "cd", BARRING_CODE_PATTERN="[0-9]+")
-    removed = succeed(tmp_path, "remove", *ANNA, "ab", BARRING_CODE_PATTERN="[0-9]+")
-    assert removed == "1 removed\n"
-
-
-@pytest.mark.parametrize("command", ["list", "show", "remove"])
-def test_reading_makes_no_database(tmp_path: Path, command: str) -> None:
-    """Where there is no database, only `add` and `import` make one."""
-    code = [] if command == "list" else ["01"]
-    assert "codes.sqlite3: there is no database yet" in failure(tmp_path, command, *ANNA, *code)
-    assert list(tmp_path.iterdir()) == []
-    succeed(tmp_path, "add", *ANNA, "01")
-    assert "no such code" in failure(tmp_path, "show", *ANNA, "02")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +178,7 @@ def test_serve_options_go_before_the_environment(tmp_path: Path) -> None:
             assert another.post(codes_path(), json={"code": "ab"}).status_code == 400
     assert SQLiteStorage(str(service.database)).list(
         OWNER._replace(tenant="footenant", group="foogroup", user="foouser")
-    ) == [("12", "")]
+    ) == [Code("12", "")]
 
 
 def test_serve_mirrors_every_setting(tmp_path: Path) -> None:
