@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from barring.domain import AuthorizationCode as Code
+from barring.domain import Owner
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests import command
 from tests.service import codes_path, running
@@ -16,6 +17,9 @@ from tests.storage_contract import OWNER
 # On a database that is there these commands log nothing.
 failure = partial(command.failure, events=())
 succeed = partial(command.succeed, events=())
+
+CLASSIFIED = [Code("00000", ""), Code("99999", "é😀", "international")]
+"""The codes of the group and of the tenant."""
 
 FILES = ["backup", "codes.sqlite3", "codes.sqlite3-lock"]
 
@@ -26,6 +30,8 @@ def storage(tmp_path: Path) -> SQLiteStorage:
     storage = SQLiteStorage(str(tmp_path / "codes.sqlite3"))
     storage.prepare()
     storage.add(OWNER, [Code(f"{number:05}", "x" * 80) for number in range(5_000)])
+    for owner in (OWNER._replace(user=""), Owner(OWNER.tenant)):
+        storage.add(owner, CLASSIFIED)
     storage.close()
     return storage
 
@@ -35,13 +41,16 @@ def test_backup_restores_what_was_there(tmp_path: Path, storage: SQLiteStorage) 
     backup = tmp_path / "backup"
     succeed(tmp_path, "backup", str(backup))
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-    storage.remove(OWNER, ["00000"])
+    for owner in (OWNER, OWNER._replace(user=""), Owner(OWNER.tenant)):
+        storage.remove(owner, ["00000"])
     storage.add(OWNER, [Code("later", "")])
     storage.close()
     succeed(tmp_path, "restore", "--force", str(backup))
     storage = SQLiteStorage(str(storage.path))  # The old one knows that the file is another.
     assert len(storage.list(OWNER)) == 5_000
     assert storage.get(OWNER, "later") is None
+    assert storage.list(OWNER._replace(user="")) == CLASSIFIED
+    assert storage.list(Owner(OWNER.tenant)) == CLASSIFIED
     storage.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == FILES
     assert stat.S_IMODE(storage.path.stat().st_mode) == 0o600
@@ -77,7 +86,7 @@ def test_backup_is_consistent_under_load(tmp_path: Path) -> None:
     assert acknowledged > 10
     for before, file, after in backups:
         owner = OWNER._replace(tenant="footenant", group="foogroup", user="foouser")
-        codes = {code for code, _ in SQLiteStorage(str(file)).list(owner)}
+        codes = {code.code for code in SQLiteStorage(str(file)).list(owner)}
         lists = {code.partition("-")[0] for code in codes}
         assert len(codes) == 10 * len(lists)
         assert before <= len(lists) <= after + 1
@@ -135,7 +144,7 @@ def test_restore_replaces_a_damaged_database(tmp_path: Path, storage: SQLiteStor
     for suffix in ("-wal", "-shm"):
         (tmp_path / f"codes.sqlite3{suffix}").write_bytes(b"stale" * 1_000)
     succeed(tmp_path, "restore", "--force", str(tmp_path / "backup"))
-    assert "5000" in succeed(tmp_path, "check")
+    assert "5004" in succeed(tmp_path, "check")
 
 
 def test_backup_that_is_a_live_database_is_refused(tmp_path: Path, storage: SQLiteStorage) -> None:
@@ -167,7 +176,7 @@ def test_check_counts_and_finds_damage(tmp_path: Path, storage: SQLiteStorage) -
     shown = dict(line.split() for line in succeed(tmp_path, "check").splitlines())
     assert shown == {
         "integrity": "ok",
-        "codes": "5001",
+        "codes": "5005",
         "users": "2",
         "tenants": "1",
     }
@@ -196,7 +205,7 @@ def test_database_of_the_first_release_opens(tmp_path: Path) -> None:
     storage = SQLiteStorage(str(tmp_path / "codes.sqlite3"))
     storage.prepare()
     owner = OWNER._replace(tenant="footenant", group="foogroup", user="zoë@example.com")
-    assert storage.list(owner) == [("01", "test_code_01"), ("fooCode", "Front desk é😀")]
+    assert storage.list(owner) == [Code("01", "test_code_01"), Code("fooCode", "Front desk é😀")]
     storage.add(owner, [Code("02", "")])
     storage.close()
     assert "codes      3" in succeed(tmp_path, "check")

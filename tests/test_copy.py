@@ -14,8 +14,17 @@ from barring.storage.base import Storage
 from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, environment
 
-CODES = [Code(f"{number:06}", f"é😀 {number}") for number in range(25_000)]
-OWNERS = [Owner("acme", "sales", "Anna"), Owner("acme", "sales", "anna"), Owner("Ärger", "é", "z")]
+CODES = [
+    Code(f"{number:06}", f"é😀 {number}", f"é {number}" if number % 2 else "")
+    for number in range(15_000)
+]
+OWNERS = [
+    Owner("acme", "sales", "Anna"),
+    Owner("acme", "sales", "anna"),
+    Owner("acme", "sales"),
+    Owner("acme"),
+    Owner("Ärger", "é", "z"),
+]
 
 
 @pytest.fixture
@@ -40,6 +49,7 @@ def test_codes_move_to_postgres_and_back(tmp_path: Path, full: Storage, postgres
     copies = [open_storage(url) for url in (there, postgres, back)]
     first, second, third = (list(copy.export()) for copy in copies)
     assert first == second == third
+    assert third == [(*owner, *code) for owner in sorted(OWNERS) for code in CODES]
     for copy in copies:
         copy.close()
 

@@ -10,16 +10,10 @@ import pytest
 
 from app import create_app
 from barring.settings import Settings
+from tests.service import codes_path
 
 CODES = ["01", "1", "AA", "aa", "a.", "*1", "#1", "_", "é", "0" * 14, "x" * 15, "a\0", "Zz", "zZ"]
 ROLES = ["End User", "Group Admin", "Tenant Admin", "Tenant Admin"]
-
-
-def random_path(choose: random.Random, deepest: int = 3) -> str:
-    """The path of the codes of a user, group or tenant."""
-    parts = ("tenants", "groups", "users")[: choose.randint(1, deepest)]
-    ids = (f"/{part}/{quote(choose.choice(['t', 'T', 'é', '😀']))}" for part in parts)
-    return f"/api/v1{''.join(ids)}/services/outgoing_call_barring/codes/"
 
 
 def random_requests(seed: int, count: int) -> Iterator[tuple[str, str, Any, dict[str, str]]]:
@@ -27,7 +21,8 @@ def random_requests(seed: int, count: int) -> Iterator[tuple[str, str, Any, dict
     choose = random.Random(seed)
     texts = ["", "é", "😀", "x" * 80]
     for _ in range(count):
-        path = random_path(choose)
+        ids = choose.choices(["t", "T", "é😀"][: choose.randint(1, 3)], k=choose.randint(1, 3))
+        path = codes_path(*ids, *["", ""][: 3 - len(ids)])
         codes = choose.choices(CODES, k=choose.choice([1, 1, 2, 5]))
         items: list[dict[str, Any]] = [
             {"code": code, "description": choose.choice(texts)} for code in codes
