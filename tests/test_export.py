@@ -26,14 +26,19 @@ from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, environment
 
 ROWS = [
-    ("acme", "sales", "anna", "007", ""),
-    ("acme", "sales", "anna", "0815", 'commas, semicolons; and "quotes"'),
-    ("acme", "sales", "anna", "4711", "tab\tLF\nCR\rCRLF\r\nend\n"),
-    ("acme", "sales", "anna", "99", "\r"),
-    ("acme", "sales", "zoë@example.com", "*1#", "é😀\u2028\x85\x1c\ufeff"),
-    ("acme", "\ufeff;s,a\"l'es ", " ", "-_.", " spaces "),
-    ("{", "[", '"', "1E5", '=HYPERLINK("x")'),
-    ("😀", "1", "01", "00", "x" * 80),
+    ("acme", "", "", "0815", "of the tenant", "international"),
+    ("acme", "", "", "4711", "", ""),
+    ("acme", "sales", "", "0815", "of the group", "national; 'long', \"x\"\r\n\t"),
+    ("acme", "sales", "", "99", "", "é😀\u2028\x85\x1c\ufeff"),
+    ("acme", "sales", "anna", "007", "", ""),
+    ("acme", "sales", "anna", "0815", 'commas, semicolons; and "quotes"', "\r"),
+    ("acme", "sales", "anna", "4711", "tab\tLF\nCR\rCRLF\r\nend\n", " "),
+    ("acme", "sales", "anna", "99", "\r", "x" * 40),
+    ("acme", "sales", "zoë@example.com", "*1#", "é😀\u2028\x85\x1c\ufeff", ""),
+    ("acme", "\ufeff;s,a\"l'es ", " ", "-_.", " spaces ", "1"),
+    ("{", "[", '"', "1E5", '=HYPERLINK("x")', "=1+1"),
+    ("😀", "", "", "00", "x" * 80, ""),
+    ("😀", "1", "01", "00", "x" * 80, ""),
 ]
 KINDS = {"csv": "export.csv", "tsv": "export.tsv", "ndjson": "export.ndjson"}
 
@@ -43,8 +48,8 @@ def storage(tmp_path: Path) -> SQLiteStorage:
     """A database of codes that are hard to write."""
     storage = SQLiteStorage(str(tmp_path / "codes.sqlite3"))
     storage.prepare()
-    for *owner, code, description in ROWS:
-        storage.add(Owner(*owner), [Code(code, description)])
+    for row in ROWS:
+        storage.add(Owner(*row[:3]), [Code(*row[3:])])
     storage.close()
     return storage
 
@@ -74,9 +79,14 @@ def test_formats_are_what_they_are_called(tmp_path: Path, storage: SQLiteStorage
             header, *rows = csv.reader(stream, delimiter=delimiter)
         assert header == list(COLUMNS)
         assert [tuple(row) for row in rows] == ROWS
+        assert header[-1] == "class_of_service"
     lines = (tmp_path / "export.ndjson").read_text(encoding="utf-8").split("\n")
-    assert [tuple(json.loads(line).values()) for line in lines[:-1]] == ROWS
-    assert list(json.loads(lines[0])) == list(COLUMNS)
+    written = [json.loads(line) for line in lines[:-1]]
+    assert [tuple(record.get(column, "") for column in COLUMNS) for record in written] == ROWS
+    # Only the class of service is left out where there is none.
+    assert [list(record) for record in written] == [
+        list(COLUMNS if row[-1] else COLUMNS[:-1]) for row in ROWS
+    ]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +128,8 @@ def test_empty_database_exports_a_header(tmp_path: Path) -> None:
     """Where no code is, a table is its header, and JSON a line is nothing."""
     with closing(SQLiteStorage(str(tmp_path / "codes.sqlite3"))) as storage:
         storage.prepare()
-    assert succeed(tmp_path, "export") == "tenant,group,user,code,description\n"
+    header = "tenant,group,user,code,description,class_of_service\n"
+    assert succeed(tmp_path, "export") == header
     assert succeed(tmp_path, "export", "--format", "ndjson") == ""
 
 
@@ -193,22 +204,32 @@ def test_reader_that_has_enough_ends_the_export(tmp_path: Path, storage: SQLiteS
         assert process.wait(timeout=20) == 1
 
 
+LEVELS = [Owner("a", "b", "c"), Owner("a", "b"), Owner("a")]
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=80)
 telling = st.text(",;\t\"'\r\n\\ é😀[{\ufeff\x85\u2028", max_size=80)
 
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.one_of(texts, telling), max_size=5), st.sampled_from(list(KINDS)))
-def test_any_description_comes_back(descriptions: list[str], kind: str) -> None:
-    """Whatever a description holds, what is written of it is read as the same."""
-    rows = [("a", "b", "c", f"{n:02}", text) for n, text in enumerate(descriptions)]
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(LEVELS), st.one_of(texts, telling), st.one_of(texts, telling)),
+        max_size=5,
+    ),
+    st.sampled_from(list(KINDS)),
+)
+def test_any_description_comes_back(drawn: list[tuple[Owner, str, str]], kind: str) -> None:
+    """Whatever a description and a class of service hold, what is written is read as the same."""
+    rows: list[tuple[str | None, ...]] = [
+        (*owner, f"{n:02}", text, service[:40]) for n, (owner, text, service) in enumerate(drawn)
+    ]
     stream = io.StringIO(newline="")
     writer = Writer(stream, kind)
     for row in rows:
         writer.write(row)
     content = io.BytesIO(stream.getvalue().encode())
-    read = (
-        [row for row in Reader(content, "codes", code_rule(CODE_PATTERN))] if descriptions else []
-    )
+    read = [row for row in Reader(content, "codes", code_rule(CODE_PATTERN))] if drawn else []
+    # JSON leaves out an empty class of service, and a row that has none leaves what is stored.
+    if kind == "ndjson":
+        rows = [(*row[:-1], row[-1] or None) for row in rows]
     assert [row.row for row in read if isinstance(row, StagedRow)] == rows
     assert len(read) == len(rows)

@@ -38,7 +38,7 @@ def written(folder: Path, *rows: str, header: str = HEADER) -> str:
 
 
 def for_anna(*codes: str) -> list[str]:
-    """Rows that give Anna codes."""
+    """Rows that give Anna codes, in a file of the release before."""
     return [f"acme,sales,anna,{code},new" for code in codes]
 
 
@@ -102,7 +102,7 @@ def test_all_or_nothing(tmp_path: Path, storage: SQLiteStorage) -> None:
         ["acme", "sales", "", "", "", "10", "user: Must be present, and be text."],
     ]
     assert stat.S_IMODE(errors.stat().st_mode) == 0o600
-    assert storage.list(ANNA) == [("01", "old"), ("02", "old")]
+    assert storage.list(ANNA) == [Code("01", "old"), Code("02", "old")]
 
 
 RULE = "Must have 2 to 14 characters, and match [0-9A-Za-z*#._-]+ from end to end."
@@ -133,7 +133,7 @@ def test_good_rows_are_stored_and_the_others_mended(tmp_path: Path, storage: SQL
         *options,
         written(tmp_path, mended, header=""),
     )
-    assert [code for code, _ in storage.list(ANNA)] == ["01", "02", "03", "04", "05", "06"]
+    assert [code.code for code in storage.list(ANNA)] == ["01", "02", "03", "04", "05", "06"]
     assert rejected(tmp_path) == []
 
 
@@ -145,11 +145,18 @@ def test_existing_codes(
     tmp_path: Path, storage: SQLiteStorage, existing: str, count: int, stored: list[str]
 ) -> None:
     """Codes that exist are left out, or get the file's description; others stay untouched."""
+    # A code's class of service stays: files of the release before have none.
+    assert storage.change(ANNA, "02", {"class_of_service": "national"})
+    storage.close()
     file = written(tmp_path, *for_anna("03", "02"))
     for options, done in ((["--dry-run"], "would be stored"), ([], "stored")):
         output = succeed(tmp_path, "import", "--on-existing", existing, *options, file)
         assert output == f"{count} code{'s' * (count > 1)} {done}\n"
-    assert [description for _, description in storage.list(ANNA)] == stored
+    services = ["", "national", ""]
+    assert storage.list(ANNA) == [
+        Code(f"0{number}", text, service)
+        for number, text, service in zip((1, 2, 3), stored, services, strict=True)
+    ]
 
 
 def test_removal_file(tmp_path: Path, storage: SQLiteStorage) -> None:
@@ -161,10 +168,10 @@ def test_removal_file(tmp_path: Path, storage: SQLiteStorage) -> None:
     done = barring(tmp_path, "import", "--delete", file)
     assert (done.returncode, done.stdout) == (0, "1 code removed\n")
     assert {"operation": "delete", "count": 1}.items() <= logged(done)[0].items()
-    assert storage.list(ANNA) == [("02", "old")]
+    assert storage.list(ANNA) == [Code("02", "old")]
     file = written(tmp_path, *for_anna("02", "02"), "a/b,sales,anna,02")
     assert "0 codes removed; 2 rows" in failure(tmp_path, "import", "--delete", file)
-    assert storage.list(ANNA) == [("02", "old")]
+    assert storage.list(ANNA) == [Code("02", "old")]
 
 
 @pytest.mark.parametrize("options", [[], ["--on-existing", "replace"], ["--delete"]])
@@ -174,7 +181,7 @@ def test_dry_run_changes_nothing(
     """A rehearsal tells and writes what the import would, and leaves the database as it is."""
     before = storage.path.read_bytes()
     errors = str(tmp_path / "rejected.csv")
-    file = written(tmp_path, *for_anna("01", "03", "4/4"), "a,b,,05")
+    file = written(tmp_path, *for_anna("01", "03", "4/4"), "a,,b,05")
     done = barring(
         tmp_path, "import", "--dry-run", "--keep-going", "--errors", errors, *options, file
     )
@@ -189,7 +196,7 @@ def test_first_rehearsal_makes_an_empty_database(tmp_path: Path) -> None:
     """Where there is no database, a rehearsal tells what the import would do all the same."""
     file = written(tmp_path, *for_anna("01"))
     assert succeed(tmp_path, "import", "--dry-run", file) == "1 code would be stored\n"
-    assert succeed(tmp_path, "export") == HEADER
+    assert succeed(tmp_path, "export") == f"{HEADER.rstrip()},class_of_service\n"
 
 
 def test_removal_makes_no_database(tmp_path: Path) -> None:

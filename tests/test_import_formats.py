@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 from barring.bulk.formats import COLUMNS, InputError, Rejected
 from barring.bulk.reader import Reader
 from barring.bulk.writer import Writer
-from barring.storage.base import StagedRow
+from barring.storage.base import Row, StagedRow
 from schemas.rules import CODE_PATTERN, code_rule
 from tests.service import codes_path
 
 RULE = code_rule(CODE_PATTERN)
 HEADER = "tenant,group,user,code,description\n"
 ROWS = [
-    ("acme", "sales", "anna", "0815", 'Night, "shift"; 5 o\'clock\t'),
-    ("acme", "sales", "zoë@example.com", "#1", " two\nlines\r\nand\rmore, 😀"),
-    ("acme", "sales", "anna", "007", ""),
+    ("acme", "sales", "anna", "0815", 'Night, "shift"; 5 o\'clock\t', ""),
+    ("acme", "sales", "zoë@example.com", "#1", " two\nlines\r\nand\rmore, 😀", 'é, "😀";\t'),
+    ("acme", "sales", "", "007", "", "national"),
+    ("acme", "", "", "007", "", ""),
 ]
 
 
@@ -63,16 +64,16 @@ def records() -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("content", "lines"),
     [
-        (table(end="\r\n"), [2, 3, 7]),
-        (table(quoting=csv.QUOTE_ALL), [2, 3, 7]),
-        (table(";", "\r\n"), [2, 3, 7]),
-        (table("\t", "\r\n"), [2, 3, 7]),
-        (table(end="\r", quoting=csv.QUOTE_ALL), [2, 3, 7]),
-        (table(end="\r\n").rstrip("\r\n"), [2, 3, 7]),
-        ("\n".join(map(json.dumps, records())), [1, 2, 3]),
-        ("\r\n\r\n".join(json.dumps(r, ensure_ascii=False) for r in records()), [1, 3, 5]),
-        (json.dumps(records()), [1, 2, 3]),
-        ("  " + json.dumps(records(), indent=2), [1, 2, 3]),
+        (table(end="\r\n"), [2, 3, 7, 8]),
+        (table(quoting=csv.QUOTE_ALL), [2, 3, 7, 8]),
+        (table(";", "\r\n"), [2, 3, 7, 8]),
+        (table("\t", "\r\n"), [2, 3, 7, 8]),
+        (table(end="\r", quoting=csv.QUOTE_ALL), [2, 3, 7, 8]),
+        (table(end="\r\n").rstrip("\r\n"), [2, 3, 7, 8]),
+        ("\n".join(map(json.dumps, records())), [1, 2, 3, 4]),
+        ("\r\n\r\n".join(json.dumps(r, ensure_ascii=False) for r in records()), [1, 3, 5, 7]),
+        (json.dumps(records()), [1, 2, 3, 4]),
+        ("  " + json.dumps(records(), indent=2), [1, 2, 3, 4]),
     ],
 )
 def test_format_is_told_from_the_content(content: str, lines: list[int], mark: str) -> None:
@@ -82,12 +83,17 @@ def test_format_is_told_from_the_content(content: str, lines: list[int], mark: s
 
 
 def test_columns_are_named_in_any_order() -> None:
-    """The first line says which column is which; a description may be left out."""
-    assert read("Code; TENANT ;user;group\n01;a;c;b\n") == [StagedRow(2, ("a", "b", "c", "01", ""))]
+    """The first line says which column is which; a code's other fields may be left out."""
+    row = ("a", "b", "c", "01", "", None)
+    assert read("Code; TENANT ;user;group\n01;a;c;b\n") == [StagedRow(2, row)]
     more = "reason,code,tenant,line,group,user\nsome,01,a,9,b,c\n"
-    assert read(more) == [StagedRow(2, ("a", "b", "c", "01", ""))]
-    assert read('{"code":"01","tenant":"a","group":"b","user":"c","line":7}') == [
-        StagedRow(1, ("a", "b", "c", "01", ""))
+    assert read(more) == [StagedRow(2, row)]
+    record = '{"code":"01","tenant":"a","group":"b","user":"c","line":7}'
+    assert read(record) == [StagedRow(1, row)]
+    more = " CLASS_OF_SERVICE ;code;tenant;group;user\nnational;01;a;b;c\n;02;a;b;c\n"
+    assert read(more) == [
+        StagedRow(2, (*row[:5], "national")),
+        StagedRow(3, ("a", "b", "c", "02", "", "")),
     ]
 
 
@@ -95,8 +101,8 @@ def test_lines_without_a_row_are_passed_over() -> None:
     """Empty lines, and a spreadsheet's empty cells beside and below the table, are nothing."""
     content = "tenant,group,user,code,description,,\n\na,b,c,01,x,,\n,,,,,,\na,b,c,02\n\n,\n"
     assert read(content) == [
-        StagedRow(3, ("a", "b", "c", "01", "x")),
-        StagedRow(5, ("a", "b", "c", "02", "")),
+        StagedRow(3, ("a", "b", "c", "01", "x", None)),
+        StagedRow(5, ("a", "b", "c", "02", "", None)),
     ]
 
 
@@ -173,9 +179,11 @@ def test_file_that_is_not_text_is_refused(content: bytes, words: str) -> None:
         ("a,b,c, 01,", ("a", "b", "c", " 01", ""), "code: Must have 2 to 14 characters"),
         ("a,b,c,4.7E+08,", ("a", "b", "c", "4.7E+08", ""), "code: Must have"),
         ("a,b,c", ("a", "b", "c", "", ""), "code: Must be present, and be text."),
-        ("a,b,,01,", ("a", "b", "", "01", ""), "user: Must have 1 to 161 characters"),
+        ("a,,c,01,", ("a", "", "c", "01", ""), "group: Must not be empty where there is a user."),
+        (",b,c,01,", ("", "b", "c", "01", ""), "tenant: Must have 1 to 161 characters"),
+        ("a,b,c/d,01,", ("a", "b", "c/d", "01", ""), "user: Must have at most 161 characters"),
         ("a/b,b,c,01,", ("a/b", "b", "c", "01", ""), "tenant: Must have 1 to 161"),
-        ("a,..,c,01,", ("a", "..", "c", "01", ""), "group: Must have 1 to 161"),
+        ("a,..,c,01,", ("a", "..", "c", "01", ""), "group: Must have at most 161"),
         ("a,b,c,01,x,y", ("a", "b", "c", "01", "x"), "Has more cells than there are columns."),
         ("a,b,c,01,x\0", ("a", "b", "c", "01", "x\0"), "description: Must have at most 80"),
         ("a,b,c,0\0,", ("a", "b", "c", "0\0", ""), "code: Must have"),
@@ -189,13 +197,13 @@ def test_row_that_breaks_a_rule_is_rejected(
     """A row is rejected with its line, what it held, and why; the rows beside it are taken."""
     good = "a,b,c,98,\n"
     first, row, last = read(f'{HEADER}{good}{content}\na,b,c,99,"\n"\n')
-    assert first == StagedRow(2, ("a", "b", "c", "98", ""))
+    assert first == StagedRow(2, ("a", "b", "c", "98", "", None))
     assert isinstance(row, Rejected)
     assert row.line == 3
-    assert tuple(row.values.get(column, "") for column in COLUMNS) == values
+    assert tuple(row.values.get(column, "") for column in COLUMNS[:-1]) == values
     assert list(row.excess) == (["y"] if "more cells" in reason else [])
     assert row.reason.startswith(reason)
-    assert last == StagedRow(4, ("a", "b", "c", "99", "\n"))
+    assert last == StagedRow(4, ("a", "b", "c", "99", "\n", None))
 
 
 @pytest.mark.parametrize(
@@ -212,6 +220,14 @@ def test_row_that_breaks_a_rule_is_rejected(
             '{"tenant":"a","group":"b","user":"c","code":"01","description":null}',
             "description: Must be present, and be text.",
         ),
+        (
+            '{"tenant":"a","group":"b","user":"c","code":"01","class_of_service":7}',
+            "class_of_service: Must be present, and be text.",
+        ),
+        (
+            '{"tenant":"a","group":"b","user":"c","code":"01","classOfService":"x"}',
+            "classOfService: No such column.",
+        ),
     ],
 )
 def test_json_that_breaks_a_rule_is_rejected(record: str, reason: str) -> None:
@@ -222,16 +238,16 @@ def test_json_that_breaks_a_rule_is_rejected(record: str, reason: str) -> None:
     assert row.line == 2
     assert row.values == (json.loads(record) if reason[0].islower() else {"text": ANY})
     assert row.reason.startswith(reason)
-    assert last == StagedRow(4, ("a", "b", "c", "01", ""))
+    assert last == StagedRow(4, ("a", "b", "c", "01", "", None))
 
 
 def test_removal_names_any_code() -> None:
     """For removal a code may be any text, as in the API, and a description is passed over."""
     assert read(HEADER + f"a,b,c,é {'0' * 99},{'x' * 99}\n", remove=True) == [
-        StagedRow(2, ("a", "b", "c", "é " + "0" * 99, ""))
+        StagedRow(2, ("a", "b", "c", "é " + "0" * 99, "", None))
     ]
     record = '{"tenant":"a","group":"b","user":"c","code":"0\\u0000","description":null}'
-    assert read(record, remove=True) == [StagedRow(1, ("a", "b", "c", "0\0", ""))]
+    assert read(record, remove=True) == [StagedRow(1, ("a", "b", "c", "0\0", "", None))]
     (row,) = read(record.replace('"0\\u0000"', "7"), remove=True)
     assert isinstance(row, Rejected)
 
@@ -250,16 +266,17 @@ def near(limits: list[int], usual: str, unusual: str) -> st.SearchStrategy[str]:
 
 ids = near([1, 160, 161, 162], "aZé😀. %;,\"'\ufeff\u2028", "/\t\r\n\0\x7f\x85")
 codes = near([1, 2, 14, 15], "09azAZ*#._-", "\n+é٣ﬁK\0 ")
+services = near([1, 40, 41], "aé😀\r\n\t,;\"'\x85\u2028\ufeff", "\0")
 descriptions = near([80, 81], "aé😀\r\n\t,;\"'\x85\u2028\ufeff", "\0")
 
 
-def writings(row: tuple[str, ...]) -> Iterator[str]:
-    """The files that hold this one row."""
+def writings(row: Row) -> Iterator[tuple[str, Row]]:
+    """The files that hold this one row, and what is read of it."""
     for kind in ("csv", "tsv", "ndjson"):
         stream = io.StringIO(newline="")
         Writer(stream, kind).write(row)
-        yield stream.getvalue()
-    yield json.dumps([dict(zip(COLUMNS, row, strict=True))])
+        yield stream.getvalue(), row if kind == "ndjson" else (*row[:-1], row[-1] or "")
+    yield json.dumps([dict(zip(COLUMNS, row, strict=True))]), row
 
 
 # The pool of PostgreSQL's connections draws lots in a thread, and hypothesis takes it for ours.
@@ -267,25 +284,44 @@ def writings(row: tuple[str, ...]) -> Iterator[str]:
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(tenant=ids, user=ids, code=codes, description=descriptions)
-@example("a", "b", "01\n", "")
-@example("..", "b", "01", "")
-@example("a", "b\n", "01", "")
-@example("a", " ", "01", "\r")
+@given(
+    tenant=ids,
+    group=st.one_of(st.sampled_from(["", "group"]), ids),
+    user=st.one_of(st.just(""), ids),
+    code=codes,
+    description=descriptions,
+    service=st.none() | services.filter(bool),
+)
+@example("a", "group", "b", "01\n", "", None)
+@example("..", "group", "b", "01", "", None)
+@example("a", "group", "b\n", "01", "", None)
+@example("a", "group", " ", "01", "\r", "\r")
+@example("a", "group", "", "01", "", "x")
+@example("a", "", "", "01", "", None)
+@example("a", "", "b", "01", "", None)
 def test_import_takes_what_the_api_takes(
-    client: FlaskClient, tenant: str, user: str, code: str, description: str
+    client: FlaskClient,
+    tenant: str,
+    group: str,
+    user: str,
+    code: str,
+    description: str,
+    service: str | None,
 ) -> None:
-    """A row of a file is taken if, and only if, the API creates that code for that user."""
-    path = codes_path(tenant, "group", user)
-    answer = client.post(path, json={"code": code, "description": description})
+    """A row of a file is taken if, and only if, the API creates that code for that owner."""
+    path, headers = codes_path(tenant, group, user), {"X-Role": "Tenant Admin"}
+    body = {"code": code, "description": description}
+    body |= {} if service is None else {"classOfService": service}
+    answer = client.post(path, json=body, headers=headers)
     assert answer.status_code in (201, 400, 404)
     if answer.status_code == 201:
-        assert client.delete(f"{path}{quote(code, safe='')}/").status_code == 200
-    row = (tenant, "group", user, code, description)
+        removal = client.delete(f"{path}{quote(code, safe='')}/", headers=headers)
+        assert removal.status_code == 200
+    row = (tenant, group, user, code, description, service)
     if not any(row):
         return
-    for content in writings(row):
+    for content, expected in writings(row):
         (taken,) = read(content)
         assert isinstance(taken, StagedRow) is (answer.status_code == 201), content
         if isinstance(taken, StagedRow):
-            assert taken.row == row
+            assert taken.row == expected
