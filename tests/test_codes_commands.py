@@ -141,8 +141,8 @@ def test_describe_changes_what_it_is_told(tmp_path: Path, options: list[str], sh
     [
         (["01"], 2, "add --description, --class-of-service or both (see --help)"),
         (["--description", "x"], 2, "Missing argument 'CODE'"),
-        (["02", "--description", "x"], 1, "this owner has no such code"),
-        (["0 é" * 99, "--class-of-service", ""], 1, "this owner has no such code"),
+        (["02", "--description", "x"], 1, "there is no such code"),
+        (["0 é" * 99, "--class-of-service", ""], 1, "there is no such code"),
         (["01", "--description", "x" * 81], 1, "description: Must have at most 80"),
         (["01", "--class-of-service", "x" * 41], 1, "classOfService: Must have 1 to 40"),
     ],

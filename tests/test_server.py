@@ -126,7 +126,7 @@ def test_unexpected_error_is_told_without_quoting(tmp_path: Path) -> None:
     assert answer.json()["code"] == 500
     line = service.logged(event="unexpected_error", request_id=answer.headers["X-Request-ID"])[0]
     assert line["error"][0] == "builtins.KeyError"
-    assert any("get_authorization_code" in place for place in line["error"])
+    assert any("get_code" in place for place in line["error"])
     assert SECRET not in service.log_file.read_text() + answer.text
     assert "Traceback" not in answer.text
 
