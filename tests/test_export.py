@@ -138,7 +138,7 @@ def test_export_that_is_told_to_end_leaves_nothing(tmp_path: Path, storage: SQLi
     storage.add(Owner("a", "b", "c"), [Code(f"{number:08}", "x" * 80) for number in range(100_000)])
     command = [*BARRING, "export", str(tmp_path / "codes.csv")]
     with subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path)) as exporting:
-        while not list(tmp_path.glob(".codes.csv.*")):
+        while not any(file.stat().st_size for file in tmp_path.glob(".codes.csv.*")):
             assert exporting.poll() is None
         exporting.terminate()
     assert exporting.returncode == 128 + signal.SIGTERM
