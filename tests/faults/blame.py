@@ -2,6 +2,8 @@
 
 from .operations import Content, Item, Kind, Operation, Outcome
 
+_WRITERS, _REMOVERS = (Kind.ADD, Kind.CHANGE), (Kind.REMOVE,)
+
 Verdict = tuple[str, object, str]
 """The kind of fault, what it befell, and a line to print."""
 
@@ -27,9 +29,9 @@ class Blame:
         return all(shown(item) for item in missing) and all(shown(i) is False for i in extra)
 
     def missing(self, read: Operation, item: Item) -> Verdict:
-        """An item that must be there is not: its creation is lost, or a list is torn."""
-        writer = self._last(Kind.ADD, item.code, read.end, item)
-        removal = self._last(Kind.REMOVE, item.code, read.end)
+        """An item that must be there is not: its last write is lost, or a list is torn."""
+        writer = self._last(_WRITERS, item.code, read.end, item)
+        removal = self._last(_REMOVERS, item.code, read.end)
         if removal and removal.outcome is Outcome.UNKNOWN and self._half_removed(removal, read):
             return self._verdict("torn", removal, item, read)
         partly = writer and not read.seen.isdisjoint(writer.items)
@@ -39,9 +41,12 @@ class Blame:
         """An item that cannot be there is: nobody wrote it, its list is torn, or it came back."""
         # A refusal tells the code alone.
         told = None if read.kind is Kind.ADD else item
-        writer = self._last(Kind.ADD, item.code, read.end, told)
+        writer = self._last(_WRITERS, item.code, read.end, told)
         if writer and writer.outcome is Outcome.ACKNOWLEDGED:
-            removal = self._last(Kind.REMOVE, item.code, read.end)
+            change = self._last((Kind.CHANGE,), item.code, read.end, but=writer)
+            if change and change.start >= writer.start:
+                return self._verdict("lost", change, item, read)
+            removal = self._last(_REMOVERS, item.code, read.end)
             if removal and removal.start >= writer.start:
                 torn = self._half_removed(removal, read)
                 return self._verdict("torn" if torn else "lost", removal, item, read)
@@ -53,15 +58,15 @@ class Blame:
         """Whether a read shows some of what a list was to remove, and lacks some of it."""
         kept = set()
         for code in (item.code for item in removal.items):
-            add = self._last(Kind.ADD, code, removal.start)
-            earlier = self._last(Kind.REMOVE, code, removal.start, but=removal)
+            add = self._last(_WRITERS, code, removal.start)
+            earlier = self._last(_REMOVERS, code, removal.start, but=removal)
             if add and not (earlier and earlier.start > add.start):
                 kept.add(any(item in read.seen for item in add.items if item.code == code))
         return read.kind is Kind.LIST and len(kept) == 2
 
     def _last(
         self,
-        kind: Kind,
+        kinds: tuple[Kind, ...],
         code: str,
         until: float,
         item: Item | None = None,
@@ -72,7 +77,7 @@ class Blame:
             (
                 op
                 for op in reversed(self.operations)
-                if op.kind is kind
+                if op.kind in kinds
                 and op.start <= until
                 and op is not but
                 and op.covers(code)

@@ -13,6 +13,9 @@ import httpx
 from .checker import Report, check
 from .operations import Item, Kind, Operation, Outcome
 
+ROLE = {"X-Role": "Tenant Admin"}
+"""Who may read and write at every level."""
+
 
 class History:
     """The operations of many threads, in no order.
@@ -29,9 +32,10 @@ class History:
         self._descriptions = itertools.count()
 
     def new_items(self, codes: Iterable[str]) -> tuple[Item, ...]:
-        """Items with a description that no other request has."""
-        description = f"request {next(self._descriptions)}"
-        return tuple(Item(code, description) for code in codes)
+        """Items with a description that no other request has; half also have such a class."""
+        number = next(self._descriptions)
+        description = f"request {number}"
+        return tuple(Item(code, description, description * (number % 2)) for code in codes)
 
     def perform(self, client: httpx.Client, operation: Operation) -> Operation:
         """Send a request and keep its outcome."""
@@ -43,7 +47,10 @@ class History:
 
         operation.start = time.monotonic()
         try:
-            operation.answered(client.request(method, path, json=body, extensions={"trace": trace}))
+            response = client.request(
+                method, path, json=body, headers=ROLE, extensions={"trace": trace}
+            )
+            operation.answered(response)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             operation.outcome, operation.failure = Outcome.UNSENT, repr(error)
         except httpx.TransportError as error:

@@ -10,7 +10,7 @@ import httpx
 from tests.service import GROUP_ADMIN
 
 from .history import History
-from .operations import Item, Kind, Operation, Outcome
+from .operations import GROUP, TENANT, Item, Kind, Operation, Outcome
 
 CODES = [f"{number}" for number in range(100, 160)]
 """The pool from which every code is taken."""
@@ -25,7 +25,7 @@ class Load:
     def __init__(self, history: History, url: str, *, clients: int = 8, owners: int = 6) -> None:
         self.history = history
         self.url = url
-        self.owners = [f"owner{number}" for number in range(owners)]
+        self.owners = [GROUP, TENANT, *(f"owner{number}" for number in range(2, owners))]
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(number,)) for number in range(clients)
@@ -58,10 +58,10 @@ class Load:
 
     def _write(self, choose: random.Random) -> Operation:
         owner = choose.choice(self.owners)
-        kind = choose.choice((Kind.ADD, Kind.REMOVE))
-        listed = choose.random() < 0.5
+        kind = choose.choice((Kind.ADD, Kind.ADD, Kind.CHANGE, Kind.REMOVE, Kind.REMOVE))
+        listed = kind is not Kind.CHANGE and choose.random() < 0.5
         codes = choose.sample(CODES, choose.randint(2, 20) if listed else 1)
-        if kind is Kind.ADD:
+        if kind is not Kind.REMOVE:
             return Operation(kind, owner, self.history.new_items(codes), listed)
         return Operation(kind, owner, tuple(Item(code, "") for code in codes), listed)
 

@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from barring.domain import Owner
 from tests.service import codes_path
+
+GROUP, TENANT = "group", "tenant"
+"""The owners that are no users."""
 
 
 class Item(NamedTuple):
@@ -15,19 +19,41 @@ class Item(NamedTuple):
 
     code: str
     description: str
+    class_of_service: str = ""
 
 
 Content = frozenset[Item]
 Outcome = Enum("Outcome", "ACKNOWLEDGED REFUSED UNKNOWN UNDONE UNSENT")
 """UNDONE is a 503 that says that nothing was changed, UNSENT a connection that was refused."""
 
-Kind = Enum("Kind", "ADD REMOVE LIST GET")
-_METHODS = {Kind.ADD: "POST", Kind.REMOVE: "DELETE", Kind.LIST: "GET", Kind.GET: "GET"}
+Kind = Enum("Kind", "ADD CHANGE REMOVE LIST GET")
+WRITES = (Kind.ADD, Kind.CHANGE, Kind.REMOVE)
+_METHODS = dict(zip(Kind, ("POST", "PATCH", "DELETE", "GET", "GET"), strict=True))
+
+
+def owner_of(name: str) -> Owner:
+    """The owner that an operation names."""
+    return {GROUP: Owner("footenant", "foogroup"), TENANT: Owner("footenant")}.get(
+        name, Owner("footenant", "foogroup", name)
+    )
+
+
+def _read(entry: dict[str, str]) -> Item:
+    """The item in a response, which has no other field."""
+    service = entry.pop("classOfService", "")
+    return Item(**entry, class_of_service=service)
+
+
+def _written(item: Item) -> dict[str, str]:
+    """An item as it is created."""
+    service = {"classOfService": item.class_of_service} if item.class_of_service else {}
+    return {"code": item.code, "description": item.description, **service}
 
 
 @dataclass(eq=False)
 class Operation:
-    """One request. `seen` is the content that a read, or the items that a refusal, told of.
+    """One request. `seen` is the content that a read or a change, or the items that a refusal,
+    told of. A refused change found no such code.
 
     `connected` is when its connection was begun, if it was begun for this request.
     """
@@ -46,7 +72,7 @@ class Operation:
     @property
     def changes(self) -> bool:
         """Whether it may have changed the content."""
-        return self.kind in (Kind.ADD, Kind.REMOVE) and self.outcome in (
+        return self.kind in WRITES and self.outcome in (
             Outcome.ACKNOWLEDGED,
             Outcome.UNKNOWN,
         )
@@ -61,6 +87,8 @@ class Operation:
         rest = frozenset(item for item in content if item.code not in codes)
         if self.kind is Kind.REMOVE:
             return rest
+        if self.kind is Kind.CHANGE:
+            return rest.union(self.items) if len(rest) < len(content) else None
         return content.union(self.items) if len(rest) == len(content) else None
 
     def contradiction(self, content: Content) -> tuple[Content, Content]:
@@ -75,14 +103,19 @@ class Operation:
 
     def request(self) -> tuple[str, str, Any]:
         """Its method, path and JSON body."""
-        path, body = codes_path(user=self.owner), None
+        path = codes_path(*owner_of(self.owner))
+        body: Any = None
         if self.kind is Kind.ADD:
-            items = [item._asdict() for item in self.items]
+            items = [*map(_written, self.items)]
             body = {"authCodes": items} if self.listed else items[0]
         elif self.kind is Kind.REMOVE and self.listed:
             body = {"authCodes": [{"code": item.code} for item in self.items]}
         elif self.kind is not Kind.LIST:
             path += f"{self.items[0].code}/"
+        if self.kind is Kind.CHANGE:
+            (item,) = self.items
+            service = item.class_of_service or None
+            body = {"description": item.description, "classOfService": service}
         return _METHODS[self.kind], path, body
 
     def answered(self, answer: httpx.Response) -> None:
@@ -91,11 +124,15 @@ class Operation:
         if status in (200, 201):
             self.outcome = Outcome.ACKNOWLEDGED
             if self.kind is Kind.LIST:
-                self.seen = frozenset(Item(**entry) for entry in body["authCodes"])
-            elif self.kind is Kind.GET:
-                self.seen = frozenset([Item(**body)])
+                self.seen = frozenset(map(_read, body["authCodes"]))
+            elif self.kind in (Kind.GET, Kind.CHANGE):
+                self.seen = frozenset([_read(body)])
+            if self.kind is Kind.CHANGE and self.seen != {*self.items}:
+                self.failure = str(status)
         elif status == 404 and self.kind is Kind.GET:
             self.outcome = Outcome.ACKNOWLEDGED
+        elif status == 404 and self.kind is Kind.CHANGE:
+            self.outcome = Outcome.REFUSED
         elif status == 400 and self.kind is Kind.ADD and "exist already" in body["message"]:
             self.outcome = Outcome.REFUSED
             # A body that was no list has no places.
@@ -109,7 +146,7 @@ class Operation:
     def describe(self) -> str:
         """Itself in a line."""
         codes = ",".join(item.code for item in self.items[:20])
-        where = self.items[0].description if self.kind is Kind.ADD else ""
+        where = self.items[0].description if self.kind in (Kind.ADD, Kind.CHANGE) else ""
         return (
             f"{self.kind.name} {self.owner} [{codes}] {where} "
             f"{self.start:.4f}-{self.end:.4f} {self.outcome.name} {self.failure}"

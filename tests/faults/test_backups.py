@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from barring.domain import Owner
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests.command import barring
 from tests.service import running
 
 from .history import History
 from .load import Load
-from .operations import Item
+from .operations import Item, owner_of
 
 pytestmark = pytest.mark.long
 
@@ -38,8 +37,8 @@ def test_backup_under_load_restores_what_the_history_allows(
         assert barring(place, "restore", str(backup)).returncode == 0
         storage = SQLiteStorage(str(place / "codes.sqlite3"))
         for user in load.owners:
-            codes = storage.list(Owner("footenant", "foogroup", user))
-            history.observe(user, (Item(*code[:2]) for code in codes), start, end)
+            codes = storage.list(owner_of(user))
+            history.observe(user, (Item(*code) for code in codes), start, end)
         storage.close()
     report = history.judge(f"{backups} backups")
     assert report.acknowledged >= 50 * backups

@@ -81,6 +81,7 @@ def observe_fault(history: History, client: httpx.Client, kept: Operation, told:
         # A long list meets the fault before its commit, which then is none.
         (Operation(Kind.ADD, "many", many, True), Outcome.UNDONE),
         (Operation(Kind.ADD, "kept", history.new_items(["201"])), told),
+        (Operation(Kind.CHANGE, "kept", history.new_items(["200"])), told),
         (Operation(Kind.REMOVE, "kept", kept.items), told),
     ):
         history.perform(client, operation)

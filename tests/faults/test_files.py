@@ -22,7 +22,7 @@ from tests.waiting import await_that
 from .history import History
 from .load import Load
 from .mounts import read_only
-from .operations import Kind, Operation, Outcome
+from .operations import WRITES, Operation, Outcome
 from .server import Server
 
 pytestmark = pytest.mark.long
@@ -289,5 +289,4 @@ def test_file_that_goes_under_load_takes_no_write(
 
 def writes_since(history: History, moment: float) -> list[Operation]:
     """The writes that began after this moment."""
-    kinds = (Kind.ADD, Kind.REMOVE)
-    return [op for op in list(history.operations) if op.start > moment and op.kind in kinds]
+    return [op for op in list(history.operations) if op.start > moment and op.kind in WRITES]

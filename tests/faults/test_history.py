@@ -20,6 +20,12 @@ def add(*items: Item, told: Outcome = ACKNOWLEDGED, named: tuple[Item, ...] = ()
     return Operation(Kind.ADD, "anna", items, len(items) > 1, outcome=told, seen=frozenset(named))
 
 
+def change(item: Item, told: Outcome = ACKNOWLEDGED) -> Operation:
+    """A change of a code to this item; a refused one found no such code."""
+    seen = frozenset([item] if told is ACKNOWLEDGED else [])
+    return Operation(Kind.CHANGE, "anna", (item,), outcome=told, seen=seen)
+
+
 def remove(*items: Item, told: Outcome = ACKNOWLEDGED) -> Operation:
     """A removal."""
     return Operation(Kind.REMOVE, "anna", items, len(items) > 1, outcome=told)
@@ -86,6 +92,20 @@ FAULTY: dict[str, tuple[list[Operation], dict[str, int]]] = {
         [add(A, B, C), remove(A, B), shown(B, C)],
         {"torn": 1},
     ),
+    "a change is gone": ([add(A), change(A2), shown(A)], {"lost": 1}),
+    "a changed code is gone": ([add(A), change(A2), shown()], {"lost": 1}),
+    "a code that is not there was changed": ([change(A)], {"phantom": 1}),
+    "a code that was removed was changed": ([add(A), remove(A), change(A2)], {"phantom": 1}),
+    "a change does not find a code": ([add(A), change(A2, REFUSED), shown(A)], {"stale": 1}),
+    "a change shows that a code is gone": ([add(A), change(A2, REFUSED), shown()], {"lost": 1}),
+    "an unknown change was seen and is gone": (
+        [add(A), change(A2, UNKNOWN), shown(A2), shown(A)],
+        {"lost": 1},
+    ),
+    "a 503 said that it had not changed it": (
+        [add(A), change(A2, UNDONE), shown(A2)],
+        {"phantom": 1, "lost": 1},
+    ),
     "a read of all misses what the next one shows": ([add(A), shown(), shown(A)], {"stale": 1}),
     "a read of one misses what the next one shows": ([add(A), got(A), got(A, A)], {"stale": 1}),
     "a read shows what was removed": ([add(A), remove(A), shown(A), shown()], {"stale": 1}),
@@ -99,6 +119,19 @@ CLEAN: dict[str, list[Operation]] = {
     "one after the other": [add(A), add(B, C), shown(A, B, C), remove(A, C), shown(B), got(A)],
     "created anew": [add(A), remove(A), add(A2), got(A, A2), shown(A2)],
     "removed without being there": [remove(A), remove(A, B), shown()],
+    "changed": [add(A), change(A2), shown(A2), got(A, A2), remove(A), change(A, REFUSED)],
+    "changed twice": [add(A, B), change(A2), change(A), shown(A, B)],
+    "unknown and changed": [add(A), change(A2, UNKNOWN), shown(A2), remove(A), shown()],
+    "unknown and not changed": [add(A), change(A2, UNKNOWN), shown(A)],
+    "an unknown change of what is not there": [change(A, UNKNOWN), shown(), add(A2), shown(A2)],
+    "said to be unchanged": [add(A), change(A2, UNDONE), shown(A)],
+    "changed and removed at once": [
+        add(A),
+        at(11, 19, change(A2)),
+        at(12, 18, remove(A)),
+        at(13, 17, change(A, REFUSED)),
+        at(20, 21, shown()),
+    ],
     "refused": [add(A), add(A2, B, told=REFUSED, named=(A,)), shown(A)],
     "unknown and done": [add(A, B, told=UNKNOWN), shown(A, B), remove(A, told=UNKNOWN), shown(B)],
     "unknown and not done": [add(A, B, told=UNKNOWN), shown(), add(A2), shown(A2)],
@@ -180,8 +213,8 @@ def simulated(choose: random.Random) -> tuple[list[Operation], Content]:
     moments = sorted(choose.uniform(1, 100) for _ in range(60))
     for moment in moments:
         codes = choose.sample(["10", "11", "12", "13", "14"], choose.choice((1, 1, 2, 3)))
-        kind = choose.choice((Kind.ADD, Kind.REMOVE, Kind.LIST, Kind.GET))
-        items = history.new_items(codes[:1] if kind is Kind.GET else codes)
+        kind = choose.choice([*Kind])
+        items = history.new_items(codes[:1] if kind in (Kind.GET, Kind.CHANGE) else codes)
         operation = Operation(kind, "anna", items, outcome=ACKNOWLEDGED)
         operation.start, operation.end = moment - choose.random(), moment + choose.random()
         if operation.changes and choose.random() < 0.15:
@@ -196,6 +229,8 @@ def simulated(choose: random.Random) -> tuple[list[Operation], Content]:
         elif operation.changes:
             if operation.outcome is not UNKNOWN or choose.random() < 0.5:
                 content = operation.after(content) or frozenset()
+            if operation.kind is Kind.CHANGE and operation.outcome is ACKNOWLEDGED:
+                operation.seen = frozenset(items)
         else:
             operation.seen = told
         history.operations.append(operation)
@@ -211,6 +246,8 @@ def test_random_history_is_judged_right(seed: int) -> None:
     assert check([*operations, at(200, 201, shown(*invented))]).details
     for item in content:
         writer = next(op for op in operations if item in op.items)
-        later = [op for op in operations if op.kind is Kind.REMOVE and op.end > writer.start]
+        kinds = (Kind.REMOVE, Kind.CHANGE)
+        later = [op for op in operations if op.kind in kinds and op.end > writer.start]
+        later = [op for op in later if op is not writer]
         if writer.outcome is ACKNOWLEDGED and not any(op.covers(item.code) for op in later):
             assert check([*operations, at(200, 201, shown(*content - {item}))]).details
