@@ -29,6 +29,14 @@ def codes_path(tenant: str = "footenant", group: str = "foogroup", user: str = "
     return f"/api/v1{owner}/services/outgoing_call_barring/codes/"
 
 
+LEVELS = {
+    "user": codes_path(),
+    "group": codes_path(user=""),
+    "tenant": codes_path(group="", user=""),
+}
+"""The path of the codes of one owner at each level."""
+
+
 class Service:
     """A running gunicorn with the service, and what it logged."""
 
