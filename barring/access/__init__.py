@@ -7,9 +7,9 @@ from flask import Flask
 
 from barring.settings import Settings
 
+from .base import Mode
 from .guard import EXTENSION, requires
 from .headers import Gateway, Local
-from .mode import Mode
 from .roles import Caller, Role
 from .token import Token
 

@@ -11,7 +11,7 @@ from webargs.flaskparser import abort
 
 from barring.domain import Owner
 
-from .mode import Mode
+from .base import Mode
 from .roles import Role
 
 EXTENSION = "barring.access"

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from barring.http.application import Request, current_request
-from barring.settings import Settings, SettingsError, is_loopback
+from barring.settings import MODES, Settings, SettingsError, is_loopback
 
-from .mode import Mode, refuse
+from .base import Mode, refuse
 from .roles import ROLES, TITLES, Caller
 
 SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
@@ -44,7 +44,7 @@ class Local(Mode):
         if via_proxy or (request.remote_addr and not is_loopback(request.remote_addr)):
             message = (
                 "BARRING_AUTH=local serves only clients on the same machine, without a proxy; "
-                "to serve others, set BARRING_AUTH to gateway or jwt."
+                f"to serve others, set BARRING_AUTH to {' or '.join(MODES[1:])}."
             )
             refuse(403, "not_local", message)
         return _caller_by_headers(request)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from barring.http.application import current_request
 from barring.settings import Settings, SettingsError, read_file, split_secrets, variable
 
-from .mode import Mode, refuse
+from .base import Mode, refuse
 from .roles import ROLES, TITLES, Caller
 
 LEEWAY = 30

@@ -22,7 +22,7 @@ from .levels import Level
 
 def blueprint(level: Level, storage: Storage, new_codes: schemas.NewCodes) -> JSONBlueprint:
     """The operations on the codes of a level; `new_codes` loads the bodies of POST requests."""
-    codes = level.blueprint("codes")
+    codes = level.blueprint("authorization codes", "codes")
     _add_reads(codes, level, storage)
     _add_creation(codes, level, storage, new_codes)
     _add_change(codes, level, storage)
@@ -31,7 +31,7 @@ def blueprint(level: Level, storage: Storage, new_codes: schemas.NewCodes) -> JS
 
 
 def _add_reads(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
-    @codes.get("/", endpoint=level.operation("list", "codes"))
+    @codes.get("/", endpoint=level.operation("list", "authorization_codes"))
     @requires(level.reader)
     @codes.response(200, schemas.AuthorizationCodes, description="The codes, ordered by code")
     def list_codes(owner: Owner) -> Response:
@@ -53,7 +53,7 @@ def _add_reads(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
 def _add_creation(
     codes: JSONBlueprint, level: Level, storage: Storage, new_codes: schemas.NewCodes
 ) -> None:
-    @codes.post("/", endpoint=level.operation("create", "codes"))
+    @codes.post("/", endpoint=level.operation("create", "authorization_codes"))
     @requires(level.writer)
     @codes.arguments(new_codes, examples=examples.NEW_CODES)
     @codes.response(
@@ -95,7 +95,7 @@ def _add_change(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
 
 
 def _add_removals(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
-    @codes.delete("/", endpoint=level.operation("delete", "codes"))
+    @codes.delete("/", endpoint=level.operation("delete", "authorization_codes"))
     @requires(level.writer)
     @codes.arguments(schemas.CodesToRemove(), examples=examples.CODES_TO_REMOVE)
     @codes.response(200, EmptyObject, description="None of the codes exists any more")

@@ -17,18 +17,18 @@ class Level(NamedTuple):
     reader: Role
     writer: Role
 
-    def blueprint(self, things: str) -> JSONBlueprint:
-        """A blueprint for things that belong to the owners at this level, such as codes."""
+    def blueprint(self, things: str, path: str) -> JSONBlueprint:
+        """A blueprint for things of the owners at this level, such as "authorization codes"."""
         return JSONBlueprint(
-            self.operation("", things).strip("_").replace("_", " ").capitalize(),
+            f"{self.name} {things}".removeprefix("user ").capitalize(),
             "barring.api",
-            url_prefix=f"{self.path}/services/outgoing_call_barring/{things}",
+            url_prefix=f"{self.path}/services/outgoing_call_barring/{path}",
             description=f"The {things} of a {self.name}",
         )
 
-    def operation(self, verb: str, thing: str = "code") -> str:
+    def operation(self, verb: str, thing: str = "authorization_code") -> str:
         """The name of an operation, unique over all levels. That of a user names no level."""
-        return f"{verb}_{self.name}_authorization_{thing}".replace("user_", "")
+        return f"{verb}_{self.name}_{thing}".replace("_user_", "_", 1)
 
 
 LEVELS = (
