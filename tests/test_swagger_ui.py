@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.expected_conditions import element_to_be_clickable
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from tests.service import GROUP_ADMIN, Service, codes_path
+from tests.service import GROUP_ADMIN, TENANT_ADMIN, Service, codes_path
 from tests.tools import needs
 
 pytestmark = pytest.mark.long
@@ -57,10 +57,15 @@ class Page:
         """The first element that the selector finds, once it can be clicked."""
         return self.wait.until(element_to_be_clickable((By.CSS_SELECTOR, selector)), selector)
 
-    def operations(self) -> set[str]:
-        """The ids of the operations on the page."""
-        blocks = self.browser.find_elements(By.CSS_SELECTOR, ".opblock")
-        return {(block.get_attribute("id") or "").rpartition("-")[2] for block in blocks}
+    def tags(self) -> dict[str, set[str]]:
+        """The ids of the operations under each tag."""
+        found = {}
+        for section in self.browser.find_elements(By.CSS_SELECTOR, ".opblock-tag-section"):
+            tag = section.find_element(By.CSS_SELECTOR, ".opblock-tag").get_attribute("data-tag")
+            blocks = section.find_elements(By.CSS_SELECTOR, ".opblock")
+            ids = {(block.get_attribute("id") or "").rpartition("-")[2] for block in blocks}
+            found[tag or ""] = ids
+        return found
 
     def authorize(self, role: str) -> None:
         """Give the scheme `caller` its value in the dialog, and close the dialog."""
@@ -71,10 +76,11 @@ class Page:
         self.see(".auth-container .btn-done").click()
         self.wait.until_not(lambda browser: browser.find_elements(By.CSS_SELECTOR, ".dialog-ux"))
 
-    def expand(self, operation: str, owner: tuple[str, str, str]) -> None:
-        """Open an operation and name the owner in its fields."""
+    def expand(self, operation: str, *owner: str, **more: str) -> None:
+        """Open an operation, and name the owner and further parameters in its fields."""
         self.see(f"{_block(operation)} .opblock-summary-control").click()
-        for name, value in zip(("tenant_id", "group_id", "user_id"), owner, strict=True):
+        parameters = dict(zip(("tenant_id", "group_id", "user_id"), owner, strict=False)) | more
+        for name, value in parameters.items():
             self._fill(f"{_block(operation)} [data-param-name={name}] input", value)
 
     def choose(self, operation: str, example: str) -> str:
@@ -151,7 +157,7 @@ def test_the_page_works_the_api(page: Page, service: Service) -> None:
     assert page.browser.current_url == f"{service.url}/docs/"
     page.authorize(GROUP_ADMIN["X-Role"])
 
-    page.expand("createAuthorizationCodes", owner)
+    page.expand("createAuthorizationCodes", *owner)
     listed = json.loads(page.choose("createAuthorizationCodes", "a list of codes"))["authCodes"]
     assert page.execute("createAuthorizationCodes") == (201, {})
     assert "code" in json.loads(page.choose("createAuthorizationCodes", "one code"))
@@ -159,17 +165,39 @@ def test_the_page_works_the_api(page: Page, service: Service) -> None:
     page.write("createAuthorizationCodes", single)
     assert page.execute("createAuthorizationCodes") == (201, {})
 
-    page.expand("listAuthorizationCodes", owner)
+    page.expand("listAuthorizationCodes", *owner)
     assert page.execute("listAuthorizationCodes") == (200, {"authCodes": [*listed, single]})
     with service.client() as client:
         assert client.get(codes).json() == {"authCodes": [*listed, single]}
 
-    page.expand("deleteAuthorizationCodes", owner)
+    page.expand("deleteAuthorizationCodes", *owner)
     page.write("deleteAuthorizationCodes", {"authCodes": [{"code": c["code"]} for c in listed]})
     assert page.execute("deleteAuthorizationCodes") == (200, {})
     assert page.execute("listAuthorizationCodes") == (200, {"authCodes": [single]})
 
     assert page.requested() == {service.url}
+    assert page.complaints() == []
+
+
+@pytest.mark.parametrize(("level", "depth"), [("", 3), ("Group", 2), ("Tenant", 1)])
+def test_the_page_works_every_level(page: Page, service: Service, level: str, depth: int) -> None:
+    """At each level its reader creates a code from the example, changes it and reads it."""
+    owner = ("swagger levels", "sales", "anna")[:depth]
+    create, change = f"create{level}AuthorizationCodes", f"change{level}AuthorizationCode"
+    page.open(f"{service.url}/docs/")
+    page.authorize(TENANT_ADMIN["X-Role"])
+    page.expand(create, *owner)
+    code = json.loads(page.choose(create, "one code"))
+    assert page.execute(create) == (201, {})
+    page.expand(change, *owner, code=code["code"])
+    page.write(change, {"description": "naïve", "classOfService": "international"})
+    changed = {**code, "description": "naïve", "classOfService": "international"}
+    assert page.execute(change) == (200, changed)
+    page.expand(f"get{level}AuthorizationCode", *owner, code=code["code"])
+    assert page.execute(f"get{level}AuthorizationCode") == (200, changed)
+    with service.client(**TENANT_ADMIN) as client:
+        path = codes_path(*owner, *[""] * (3 - depth))
+        assert client.get(path).json() == {"authCodes": [changed]}
     assert page.complaints() == []
 
 
@@ -179,12 +207,17 @@ def test_the_page_asks_no_other_host(page: Page, service: Service, host: str) ->
     document = httpx.get(f"{service.url}/openapi.json").json()
     origin = f"http://{host}:{service.port}"
     page.open(f"{origin}/docs/")
-    assert page.operations() == {
-        operation["operationId"]
-        for path in document["paths"].values()
-        for name, operation in path.items()
-        if name != "parameters"
-    }
+    shown = page.tags()
+    assert list(shown) == [tag["name"] for tag in document["tags"]]
+    assert len(shown) == 3
+    for tag, operations in shown.items():
+        assert len(operations) == 6
+        assert operations == {
+            operation["operationId"]
+            for path in document["paths"].values()
+            for name, operation in path.items()
+            if name != "parameters" and operation["tags"] == [tag]
+        }
     assert page.requested() == {origin}
     assert page.complaints() == []
 
