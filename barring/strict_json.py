@@ -25,9 +25,7 @@ def parse_json(text: str) -> Any:
     surrogates, and nesting or numbers beyond what Python supports.
     """
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_number, parse_float=_number
-        )
+        value = _decoder.decode(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -56,3 +54,7 @@ def _number(text: str) -> float:
     if not math.isfinite(value):  # NaN, Infinity, or beyond the range of a float.
         raise NotJSON("a number is too large, or is not a JSON number")
     return value
+
+
+# Made once: json.loads would make one for each text.
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_number, parse_float=_number)
