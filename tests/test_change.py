@@ -124,7 +124,7 @@ def test_body_is_read_as_strictly_as_others(
     make_client: Any, body: str, content_type: str, status: int
 ) -> None:
     """A change must be strict JSON, be declared so, and not be too long."""
-    client: FlaskClient = make_client(max_body_bytes=1000)
+    client: FlaskClient = make_client(max_body_bytes=1024)
     assert client.post(codes_path(), json=CODE).status_code == 201
     response = client.patch(f"{codes_path()}11/", data=body, content_type=content_type)
     assert response.status_code == status

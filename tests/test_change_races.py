@@ -17,7 +17,7 @@ CHANGERS = 8
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
-def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
+def two_workers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]:
     """A service with two workers, for each engine."""
     settings = {"BARRING_WORKERS": "2"}
     if request.param == "postgresql":
@@ -27,7 +27,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_change_brings_no_deleted_code_back(service: Service, level: str) -> None:
+def test_change_brings_no_deleted_code_back(two_workers: Service, level: str) -> None:
     """Once a deletion is acknowledged, each change that begins is a 404, and the code stays away.
 
     Many clients change the codes again and again, while one deletes them, one after the other.
@@ -49,10 +49,10 @@ def test_change_brings_no_deleted_code_back(service: Service, level: str) -> Non
         raise AssertionError("never deleted")
 
     def change_all(number: int) -> int:
-        with service.client(**TENANT_ADMIN) as client:
+        with two_workers.client(**TENANT_ADMIN) as client:
             return sum(change(client, number, code) for code in CODES)
 
-    with service.client(**TENANT_ADMIN) as client, ThreadPoolExecutor(CHANGERS) as pool:
+    with two_workers.client(**TENANT_ADMIN) as client, ThreadPoolExecutor(CHANGERS) as pool:
         listed = {"authCodes": [{"code": code} for code in CODES]}
         assert client.post(path, json=listed).status_code == 201
         changers = [pool.submit(change_all, number) for number in range(CHANGERS)]
@@ -64,17 +64,17 @@ def test_change_brings_no_deleted_code_back(service: Service, level: str) -> Non
         assert client.get(path).json() == {"authCodes": []}
 
 
-def test_changes_of_different_fields_meet(service: Service) -> None:
+def test_changes_of_different_fields_meet(two_workers: Service) -> None:
     """Of two changes at once, of the description and of the class, neither undoes the other."""
     path = codes_path()
 
     def change(field: str) -> None:
-        with service.client() as client:
+        with two_workers.client() as client:
             for number in range(50):
                 response = client.patch(f"{path}12/", json={field: f"no. {number}"})
                 assert response.json()[field] == f"no. {number}"
 
-    with service.client() as client, ThreadPoolExecutor(2) as pool:
+    with two_workers.client() as client, ThreadPoolExecutor(2) as pool:
         assert client.post(path, json={"code": "12"}).status_code == 201
         list(pool.map(change, ("description", "classOfService")))
         after = {"code": "12", "description": "no. 49", "classOfService": "no. 49"}
