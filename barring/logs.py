@@ -23,7 +23,10 @@ listeners: list[Callable[[str, dict[str, Any]], object]] = []
 
 
 def emit(event: str, **values: Any) -> None:
-    """Write one line: the time, the event and its values. Lines of several processes never mix."""
+    """Write one line: the time, the event and its values.
+
+    Lines of several processes do not mix, unless one of over 4 KiB is written to a pipe.
+    """
     for listener in listeners:
         listener(event, values)
     _output.write(_line(event, values))

@@ -9,7 +9,7 @@ from barring.domain import AuthorizationCode, Owner
 from barring.http.application import current_request
 
 MAX_DESCRIPTIONS = 20
-"""How many descriptions one line holds: it must fit into one write to a pipe."""
+"""How many descriptions a line lists at most."""
 
 
 def audit(operation: str, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
