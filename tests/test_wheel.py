@@ -88,7 +88,8 @@ def test_wheel_holds_the_service_and_nothing_else(wheel: Path) -> None:
 def test_installed_command_works(commands: Path, tmp_path: Path) -> None:
     """It tells its version, imports and exports, and keeps nothing in the environment."""
     assert barring(commands, tmp_path, "--version") == f"barring, version {__version__}\n"
-    rows = "tenant,group,user,code,description\nacme,sales,anna,4711,Night shift\n"
+    header = "tenant,group,user,code,description,class_of_service"
+    rows = f"{header}\nacme,sales,anna,4711,Night shift,national\n"
     barring(commands, tmp_path, "import", "-", text=rows)
     assert barring(commands, tmp_path, "export").splitlines() == rows.splitlines()
     packages = next(commands.parent.glob("lib/python*/site-packages"))
