@@ -22,7 +22,10 @@ def give_way() -> None:
 
 
 def pause() -> None:
-    """Give way in long work. Only one part of all long work runs per round of the event loop."""
+    """Give way in long work.
+
+    All long work shares one lock, so that between two parts every other greenlet gets its turn.
+    """
     with _gate:
         give_way()
 

@@ -40,6 +40,7 @@ def requires(role: Role) -> Callable[[Callable[..., Any]], Any]:
 
         guarded.__doc__ = f"{inspect.getdoc(view)}\n\nNeeds at least the role {role.title}."
         guarded.required_role = role  # type: ignore[attr-defined]
+        # A placeholder: the OpenAPI document gets the schemes of the mode in its place.
         return Blueprint.doc(security=[{"caller": []}])(guarded)
 
     return guard

@@ -36,9 +36,9 @@ ROLES = {
 
 
 class Caller(NamedTuple):
-    """Who sent a request: a role, and the caller's own value for each part of the role's scope.
+    """Who sent a request: a role, and the ids of the tenant, group and user in the role's scope.
 
-    A part that was not sent is None, and does not restrict the caller.
+    An id that was not sent is None, and permits any.
     """
 
     role: Role

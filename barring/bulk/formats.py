@@ -13,7 +13,7 @@ from barring.strict_json import NotJSON, parse_json
 
 COLUMNS = Owner._fields + AuthorizationCode._fields
 DEFAULTS = {"description": "", "class_of_service": None}
-"""The columns that a file may omit, and their default values. None keeps what is stored."""
+"""The columns that a file may omit, and the value that is then stored. None stores nothing."""
 OPTIONAL = {column for column, default in DEFAULTS.items() if default is None}
 """The columns that JSON omits if they are empty."""
 REJECTION_COLUMNS = ("line", "reason")

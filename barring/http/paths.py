@@ -19,7 +19,7 @@ from .body import leave_body
 class OwnerIdConverter(BaseConverter):
     """A tenant, group or user id in a path. A path with an invalid id gets 404."""
 
-    # Not to_python: if that refuses a segment, werkzeug responds to most methods with 405.
+    # Checked here, not in to_python: a ValueError there makes werkzeug respond with 405, not 404.
     regex = rf"(?=[^/]{{{OWNER_ID.min},{OWNER_ID.max}}}/)(?:{OWNER_ID.pattern})"
     # With False, werkzeug matches the rest of the path by one expression, although an id has no
     # slash. That takes half the time of an expression for each segment.

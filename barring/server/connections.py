@@ -155,7 +155,7 @@ class Connection:
 
     def linger(self) -> None:
         """Stop sending, but read on for a while: a reset could destroy the response."""
-        self._request, self._head_until = None, 0.0  # A worker that stops need not wait for this.
+        self._request, self._head_until = None, 0.0  # So that a worker that stops does not wait.
         with contextlib.suppress(OSError), gevent.Timeout(LINGER_TIMEOUT, False):
             self._sock.shutdown(socket.SHUT_WR)
             while self._sock.recv(65536):

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 Row = tuple[str | None, ...]
 """An owner and a code in one tuple, in the order of `statements.COLUMNS`.
 
-None is what a file to import does not have; it leaves what is stored.
+None stands for a column that a file to import does not have. The stored value is then kept.
 """
 
 NO_DATABASE = "there is no database yet; serve, add or import creates it at BARRING_DATABASE_URL"

@@ -39,8 +39,7 @@ _ERRORS = {
     500: ("responses", "An internal error; the log describes it under X-Request-ID."),
     503: ("responses", "The service is unavailable; try again after Retry-After seconds."),
 }
-"""By status: the key that an operation in the document has if the error is possible, and the
-message."""
+"""By status: a key and a message. An operation can have the error if its document has the key."""
 
 _HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
 _EXAMPLE_OF_FAULTS = {"json": {"authCodes": {"1": {"code": ["This code exists already."]}}}}

@@ -100,12 +100,13 @@ class PostgresStorage(Storage):
     def _write(self, owner: Owner, operation: Callable[[Connection], Result]) -> Result:
         """Call an operation on codes of an owner in a transaction, and return its result.
 
-        Each write first updates the owner's row of barring_marks, one of 128. This makes
+        Each write first locks and updates one of the 128 rows of barring_marks, chosen by a hash of
+        the owner. Therefore
         - writes of an owner wait for each other, so that nobody adds a code of a list while the
           list is removed (test_codes_are_removed_at_one_moment);
-        - a write that finds nothing to change wait for the standby, which may lack what it found
-          (test_retry_waits_for_the_standby_too);
-        - no more connections pile up behind a standby that hangs than there are rows
+        - a write that finds nothing to change also waits for the standby, which may lack what it
+          found (test_retry_waits_for_the_standby_too);
+        - at most 128 connections wait for a standby that hangs
           (test_hung_standby_stops_writes_alone).
         """
         asked = time.monotonic()

@@ -36,7 +36,7 @@ class TranslateErrors(AbstractContextManager[None]):
 class Connections:
     """The connections of one process to a database: those kept open, and dedicated ones.
 
-    All of them use the same files as the first one.
+    A new connection is refused if the path no longer leads to the files that the first one opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,6 +115,6 @@ class Connections:
         self._forget_files()
 
     def _forget_files(self) -> None:
-        """Allow a new -wal and -shm, since SQLite removes them with the last connection."""
+        """SQLite removes the -wal and the -shm with the last connection, so expect new ones."""
         if not self._open:
             self._files = {name: found for name, found in self._files.items() if not name}

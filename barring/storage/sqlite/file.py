@@ -49,7 +49,7 @@ def connect(path: Path, mode: str = "rw") -> Database:
 def create(path: Path) -> None:
     """Create a database that only its owner can read, and rename it into place when complete.
 
-    So an empty or partial file is always damaged, and never the result of an interrupted start.
+    An empty or partial file at the path is therefore always damage, not an interrupted start.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with directory(path.parent) as descriptor:

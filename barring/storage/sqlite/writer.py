@@ -75,7 +75,7 @@ class Writer:
             with suppress(ValueError):
                 self._waiting.remove(job)
                 raise
-            while not job.done:  # It has begun, perhaps in an earlier task, and so will end.
+            while not job.done:  # No longer queued: a task has taken it, and sets `done`.
                 time.sleep(0.01)
         on_wait(job.begun - job.asked)
         if job.error:
