@@ -13,7 +13,7 @@ from app import create_app
 from barring.settings import Settings
 from tests.binary import SERVE, Binaries, Forwarder
 from tests.postgres import cluster, database
-from tests.service import GROUP_ADMIN, Service, running
+from tests.service import GROUP_ADMIN, LEVELS, TENANT_ADMIN, Service, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,6 +60,19 @@ def make_client(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[...,
 def client(make_client: Callable[..., FlaskClient]) -> FlaskClient:
     """A client that is a Group Admin unless a request says otherwise."""
     return make_client()
+
+
+@pytest.fixture
+def admin(client: FlaskClient) -> FlaskClient:
+    """A client that may write at every level."""
+    client.environ_base["HTTP_X_ROLE"] = TENANT_ADMIN["X-Role"]
+    return client
+
+
+@pytest.fixture(params=LEVELS)
+def path(request: pytest.FixtureRequest) -> str:
+    """The path of the codes of an owner, for each level."""
+    return LEVELS[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -6,25 +6,18 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.service import LEVELS, TENANT_ADMIN, codes_path
+from tests.service import LEVELS, codes_path
 
 CODE = {"code": "11", "description": "Lobby", "classOfService": "local"}
 OTHER = {"code": "12", "description": "Kitchen"}
 
 
-@pytest.fixture(params=LEVELS)
-def path(request: pytest.FixtureRequest) -> str:
-    """The path of the codes of an owner, for each level."""
-    return LEVELS[request.param]
-
-
 @pytest.fixture
-def admin(client: FlaskClient) -> FlaskClient:
-    """A Tenant Admin's client of a service with the same two codes at each level."""
-    client.environ_base["HTTP_X_ROLE"] = TENANT_ADMIN["X-Role"]
+def admin(admin: FlaskClient) -> FlaskClient:
+    """The client, and at each level the same two codes."""
     for path in LEVELS.values():
-        assert client.post(path, json={"authCodes": [CODE, OTHER]}).status_code == 201
-    return client
+        assert admin.post(path, json={"authCodes": [CODE, OTHER]}).status_code == 201
+    return admin
 
 
 def stored(client: FlaskClient) -> dict[str, Any]:

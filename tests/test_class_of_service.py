@@ -7,23 +7,10 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.service import LEVELS, TENANT_ADMIN
+from tests.service import LEVELS
 
 WITH = {"code": "11", "description": "Lobby", "classOfService": "international"}
 WITHOUT = {"code": "12", "description": "Kitchen"}
-
-
-@pytest.fixture(params=LEVELS)
-def path(request: pytest.FixtureRequest) -> str:
-    """The path of the codes of an owner, for each level."""
-    return LEVELS[request.param]
-
-
-@pytest.fixture
-def admin(client: FlaskClient) -> FlaskClient:
-    """A client that may write at every level."""
-    client.environ_base["HTTP_X_ROLE"] = TENANT_ADMIN["X-Role"]
-    return client
 
 
 def test_it_is_shown_where_it_is_set(admin: FlaskClient, path: str) -> None:

@@ -17,13 +17,6 @@ OWNERS = {
 """By the word in the ids of a level's operations: the path parameters of an owner."""
 
 
-@pytest.fixture
-def admin(client: FlaskClient) -> FlaskClient:
-    """A client that may write at every level."""
-    client.environ_base["HTTP_X_ROLE"] = TENANT_ADMIN["X-Role"]
-    return client
-
-
 @pytest.mark.parametrize("level", OWNERS)
 def test_client_made_from_the_document_works(service: Service, level: str) -> None:
     """By the document's ids and parameters alone, a client uses every operation of a level."""
