@@ -36,5 +36,5 @@ class AuthorizationCode(NamedTuple):
     class_of_service: str = ""
 
     def loggable_description(self) -> str:
-        """The description, unless it contains the code: no log may show that."""
+        """The description for the log, which may not contain the code."""
         return "(withheld)" if self.code in self.description else self.description

@@ -15,7 +15,7 @@ SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
 SCOPE_HEADERS = {"tenant": "X-Tenant-Id", "group": "X-Group-Id", "user": "X-User-Id"}
 
 _VIA_PROXY = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED\n", "HTTP_VIA\n")
-"""The WSGI variables of headers that proxies add, or their beginning."""
+"""The WSGI variables of headers that proxies add, or how these variables begin."""
 
 _SCOPE_VARIABLES = {
     part: f"HTTP_{header.upper().replace('-', '_')}" for part, header in SCOPE_HEADERS.items()

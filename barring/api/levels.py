@@ -1,4 +1,4 @@
-"""The levels at which codes are kept, and who may read and write them there."""
+"""The levels at which codes are stored, and who may read and write them there."""
 
 from typing import NamedTuple
 

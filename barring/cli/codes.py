@@ -80,7 +80,7 @@ def show_code(code: str, as_json: bool, **owner: str) -> None:
 @main.command("add", params=[*_OWNER])
 @click.argument("code")
 @click.argument("description", default="")
-@click.option("--class-of-service", metavar="TEXT", help="Which calls the code opens.")
+@click.option("--class-of-service", metavar="TEXT", help="Which calls the code permits.")
 def add_code(code: str, description: str, class_of_service: str | None, **owner: str) -> None:
     """Add a CODE to an owner.
 
@@ -145,7 +145,7 @@ def remove_codes(codes: tuple[str, ...], **owner: str) -> None:
 
 
 def _loaded(schema: Schema, given: dict[str, Any]) -> Any:
-    """What the arguments of a command mean. Raises InputError if one is invalid."""
+    """Load the arguments of a command by a schema. Raises InputError if one is invalid."""
     try:
         return schema.load(given)
     except ValidationError as error:

@@ -63,7 +63,7 @@ class Response(flask.Response):
 
 
 def json_response(value: Any) -> Response:
-    """An answer with a JSON value. flask's jsonify takes three times as long."""
+    """A response with a JSON value. Flask's jsonify takes three times as long."""
     return Response(orjson.dumps(value) + b"\n", content_type="application/json")
 
 

@@ -7,7 +7,7 @@ KEY = f"{OWNER}, code"
 COLUMNS = f"{OWNER}, {', '.join(AuthorizationCode._fields)}"
 """All columns, in the order of a Row. Those of a code are named as its fields are."""
 
-# A column that was added later is NULL in older rows.
+# NULL, as in rows that are older than the column, is read as the empty text.
 READ = ", ".join(f"coalesce({field}, '')" for field in AuthorizationCode._fields)
 LIST = f"SELECT {READ} FROM authorization_codes WHERE ({OWNER}) = (?, ?, ?) ORDER BY code"
 GET = f"SELECT {READ} FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
@@ -43,7 +43,7 @@ ADD = f"""
     INSERT INTO authorization_codes ({COLUMNS})
     SELECT {COLUMNS} FROM staged WHERE true ORDER BY {KEY}
     ON CONFLICT ({KEY}) DO NOTHING"""
-# NULL is what a file does not have.
+# NULL stands for a column that the file does not have; the stored value is kept.
 _NEW = ", ".join(
     f"{field} = coalesce(excluded.{field}, authorization_codes.{field})"
     for field in AuthorizationCode._fields[1:]

@@ -11,7 +11,7 @@ NEW_CODES = {
     "a list of codes": {"value": {"authCodes": _NEW[:2]}},
     "one code": {"value": _NEW[2]},
 }
-# Not 03: the operations on one code come later in the page, and find it.
+# Not 03, which the operations on one code use. They come later on the page.
 CODES_TO_REMOVE = {"a list of codes": {"value": {"authCodes": [{"code": "04"}, {"code": "05"}]}}}
 LOCATION = {
     "description": "The path of the new code; not sent for a list",
