@@ -1,6 +1,9 @@
-"""The two value objects that all layers share."""
+"""The value objects that all layers share."""
 
 from typing import NamedTuple
+
+DAY = 24 * 60 * 60
+"""How many seconds failed verifications and former locks count; also the longest lock."""
 
 
 class Owner(NamedTuple):
@@ -38,3 +41,18 @@ class AuthorizationCode(NamedTuple):
     def loggable_description(self) -> str:
         """The description for the log, which may not contain the code."""
         return "(withheld)" if self.code in self.description else self.description
+
+
+class Lockout(NamedTuple):
+    """The failed verifications of a user, and the last lock. Times are seconds since 1970."""
+
+    failures: tuple[int, ...] = ()
+    """The times of the failures that still count, ascending."""
+    locked_until: int = 0
+    locked_for: int = 0
+    """The length of the last lock in seconds."""
+
+    @property
+    def expires(self) -> int:
+        """When neither the failures nor the last lock count any more."""
+        return max(*self.failures[-1:], self.locked_until, 0) + DAY

@@ -32,6 +32,7 @@ class Metrics:
             "barring_refused_authentications", "Requests that failed authentication", ["reason"]
         )
         self.database_errors = Counter("barring_database_errors", "Requests with database errors")
+        self.verifications = Counter("barring_verifications", "Verified codes", ["outcome"])
         self.lock_wait = Histogram(
             "barring_write_lock_wait_seconds", "Time that writes waited for the write lock"
         )
@@ -53,6 +54,10 @@ class Metrics:
                 self.refusals.labels(values["reason"]).inc()
             elif event == "storage_unavailable":
                 self.database_errors.inc()
+            elif event == "audit" and values["operation"] in ("verified", "refused", "locked"):
+                self.verifications.labels(values["operation"]).inc()
+            elif event == "verification_unavailable":
+                self.verifications.labels("unavailable").inc()
             elif event == "write":
                 self.lock_wait.observe(values["waited"])
 

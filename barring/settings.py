@@ -83,6 +83,15 @@ class Settings:
     jwt_key_file: str = setting("", "A file with the issuer's PEM public key or HS256 secret")
     jwt_issuer: str = setting("", "The iss claim that every token must have")
     jwt_audience: str = setting("", "An audience that the aud claim of every token must include")
+    platform_secrets_file: str = setting(
+        "", "A file with the secrets of call platforms, one per line: SECRET or SECRET TENANT"
+    )
+    lockout_attempts: int = setting(
+        5, "How many refused codes lock a user out; 0 locks nobody out", Range(0, 100)
+    )
+    lockout_seconds: int = setting(
+        900, "Within how many seconds, and for how many", Range(1, 86_400)
+    )
     metrics: bool = setting(False, "Whether to serve /metrics, without authentication")
     tls_cert_file: str = setting("", "A file with a PEM certificate and its chain, to serve HTTPS")
     tls_key_file: str = setting("", "A file with the PEM private key of that certificate")

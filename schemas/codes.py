@@ -13,7 +13,8 @@ from .responses import Response
 from .rules import CLASS_OF_SERVICE, CODE_PATTERN, DESCRIPTION, code_rule
 
 
-def _class_of_service(**options: Any) -> fields.String:
+def class_of_service(**options: Any) -> fields.String:
+    """A field for the class of service of a code."""
     return fields.String(
         attribute="class_of_service",
         validate=CLASS_OF_SERVICE,
@@ -27,7 +28,7 @@ class AuthorizationCode(Response):
 
     code = fields.String(required=True, metadata={"example": "01"})
     description = fields.String(required=True, metadata={"example": "test_code_01"})
-    classOfService = _class_of_service()  # noqa: N815
+    classOfService = class_of_service()  # noqa: N815
 
 
 class AuthorizationCodes(Response):
@@ -54,7 +55,7 @@ class NewCode(Item):
     description = fields.String(
         load_default="", validate=DESCRIPTION, metadata={"example": "test_code_03"}
     )
-    classOfService = _class_of_service(load_default=str)  # noqa: N815
+    classOfService = class_of_service(load_default=str)  # noqa: N815
     build = domain.AuthorizationCode
 
     def __init__(self, code_pattern: str = CODE_PATTERN) -> None:
@@ -112,7 +113,7 @@ class CodeChanges(Schema):
     """
 
     description = fields.String(validate=DESCRIPTION, metadata={"example": "test_code_03"})
-    classOfService = _class_of_service(allow_none=True)  # noqa: N815
+    classOfService = class_of_service(allow_none=True)  # noqa: N815
 
     @post_load
     def finish(self, changes: dict[str, str | None], **_: Any) -> dict[str, str]:

@@ -10,7 +10,7 @@ from barring.settings import Settings
 from .base import Mode
 from .guard import EXTENSION, requires
 from .headers import Gateway, Local
-from .roles import Caller, Role
+from .platforms import Platforms
 from .token import Token
 
 __all__ = ["Caller", "Mode", "Role", "init_app", "requires"]
@@ -24,4 +24,5 @@ def init_app(app: Flask, settings: Settings) -> Mode:
     Raises SettingsError if a setting of the mode is missing or weak.
     """
     app.extensions[EXTENSION] = mode = MODES[settings.auth](settings)
+    mode.platforms = Platforms(settings)
     return mode

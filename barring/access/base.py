@@ -9,6 +9,7 @@ from barring import logs
 from barring.http.application import current_request
 from barring.settings import Settings
 
+from .platforms import Platforms
 from .roles import Caller
 
 
@@ -18,11 +19,18 @@ class Mode(ABC):
     security_schemes: ClassVar[dict[str, dict[str, Any]]]
     """What clients must send, as OpenAPI security schemes; all are required."""
 
+    platforms: Platforms
+    """The call platforms, which identify themselves alike in all modes."""
+
     def __init__(self, settings: Settings) -> None:  # noqa: B027
         """Take what the mode needs from the settings.
 
         Raises SettingsError, which says what to set, if a setting is missing or weak.
         """
+
+    def identify(self) -> Caller:
+        """The caller of the current request: a call platform with its secret, or who the mode says."""
+        return self.platforms.caller(current_request()) or self.caller()
 
     @abstractmethod
     def caller(self) -> Caller:

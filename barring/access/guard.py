@@ -18,8 +18,10 @@ EXTENSION = "barring.access"
 """The key of the mode in `app.extensions`."""
 
 
-def requires(role: Role) -> Callable[[Callable[..., Any]], Any]:
-    """Let only callers with this role or a higher one call the view, and only within their scope.
+def requires(role: Role, *others: Role) -> Callable[[Callable[..., Any]], Any]:
+    """Let only callers with this role, a higher one or one of the `others` call the view.
+
+    They may do so only within their scope.
 
     The view gets one `owner` instead of the ids in its path. This must be the outermost
     decorator, so that a refused caller learns nothing, not even whether its body was valid. Adds
@@ -31,8 +33,8 @@ def requires(role: Role) -> Callable[[Callable[..., Any]], Any]:
         def guarded(tenant_id: str, group_id: str = "", user_id: str = "", **rest: Any) -> Any:
             owner = Owner(tenant_id, group_id, user_id)
             mode: Mode = current_app.extensions[EXTENSION]
-            g.caller = caller = mode.caller()
-            if caller.role.rank < role.rank:
+            g.caller = caller = mode.identify()
+            if caller.role.rank < role.rank and caller.role not in others:
                 abort(403, message=f"This needs at least the role {role.title}.")
             if not caller.may_reach(owner):
                 abort(403, message=f"This {owner.level} is outside the caller's scope.")
@@ -41,6 +43,7 @@ def requires(role: Role) -> Callable[[Callable[..., Any]], Any]:
         guarded.__doc__ = f"{inspect.getdoc(view)}\n\nNeeds at least the role {role.title}."
         guarded.required_role = role  # type: ignore[attr-defined]
         # A placeholder: the OpenAPI document gets the schemes of the mode in its place.
-        return Blueprint.doc(security=[{"caller": []}])(guarded)
+        schemes = ["caller", *("platform" for other in others if other is Role.CALL_PLATFORM)]
+        return Blueprint.doc(security=[{scheme: []} for scheme in schemes])(guarded)
 
     return guard

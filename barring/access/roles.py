@@ -14,6 +14,7 @@ class Role(Enum):
     owner that must equal the caller's own tenant, group or user.
     """
 
+    CALL_PLATFORM = "Call Platform", 0, ("tenant", "group")
     END_USER = "End User", 1, ("tenant", "group", "user")
     GROUP_ADMIN = "Group Admin", 2, ("tenant", "group")
     TENANT_ADMIN = "Tenant Admin", 3, ("tenant",)

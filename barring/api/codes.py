@@ -15,7 +15,7 @@ from barring.storage.base import AlreadyExists, Storage
 from schemas import codes as schemas
 from schemas.responses import EmptyObject
 
-from .audit import audit
+from .audit import audit_write
 from .docs import examples
 from .levels import Level
 
@@ -73,7 +73,7 @@ def _add_creation(
         except AlreadyExists as error:
             message = "Nothing was stored: `errors` names the codes that exist already."
             abort(400, message=message, errors={"json": new.faults(error.positions)})
-        audit("create", owner, new.codes)
+        audit_write("create", owner, new.codes)
         if new.listed:
             return json_response({}), 201
         path = quote(current_request().path.rstrip("/"))
@@ -90,7 +90,7 @@ def _add_change(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
         changed = storage.change(owner, code, changes)
         if changed is None:
             abort(404, message=f"This {level.name} has no such code.")
-        audit("change", owner, changed[:1])
+        audit_write("change", owner, changed[:1])
         return json_response(schemas.dump(changed[1]))
 
 
@@ -118,5 +118,5 @@ def _add_removals(codes: JSONBlueprint, level: Level, storage: Storage) -> None:
 
 
 def _remove(storage: Storage, owner: Owner, codes: list[str]) -> Response:
-    audit("delete", owner, storage.remove(owner, codes))
+    audit_write("delete", owner, storage.remove(owner, codes))
     return json_response({})

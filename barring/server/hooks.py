@@ -77,6 +77,7 @@ def before_serving(worker: Any) -> None:
     get_hub().print_exception = _log_exception
     # gunicorn reads twenty settings per request: make them attributes, which are faster.
     vars(worker.cfg).update({name: s.get() for name, s in worker.cfg.settings.items()})
+    worker.wsgi.extensions["barring.access"].platforms.reload()
     storage = worker.wsgi.extensions["barring.storage"]
     storage.threads = ThreadPoolExecutor
     with contextlib.suppress(StorageUnavailable):

@@ -25,4 +25,5 @@ def sends_secrets_unencrypted(settings: Settings) -> bool:
     """Whether secrets or tokens cross a network without TLS."""
     host = settings.bind.rpartition(":")[0].strip("[]")
     local = settings.bind.startswith("unix:") or host == "localhost" or is_loopback(host)
-    return settings.auth != "local" and not local and not settings.tls_cert_file
+    secrets = settings.auth != "local" or settings.platform_secrets_file
+    return bool(secrets) and not local and not settings.tls_cert_file

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from barring.domain import AuthorizationCode, Owner
+from barring.domain import AuthorizationCode, Lockout, Owner
 from barring.pauses import PART, pause
 
 from . import statements
@@ -141,6 +141,9 @@ class Storage(ABC):
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
     """Called for each write with the seconds it waited for the lock."""
 
+    _NOW: str
+    """The SQL of the current time in seconds since 1970."""
+
     _last_write_check = float("-inf")
 
     @abstractmethod
@@ -193,6 +196,60 @@ class Storage(ABC):
     @abstractmethod
     def remove(self, owner: Owner, codes: Collection[str]) -> Sequence[AuthorizationCode]:
         """Remove those of `codes` that exist, in one transaction, and return them."""
+
+    def find(
+        self, owner: Owner, code: str, seconds: float | None = None
+    ) -> tuple[int, Lockout, tuple[Owner, AuthorizationCode] | None]:
+        """The time, a user's lockout, and the code with its owner: the user, the group or tenant.
+
+        Of several owners the nearest counts. `code` may be any string. `seconds` is the time limit.
+        """
+        owners = owner, owner._replace(user=""), Owner(owner.tenant)
+        keys = [text for each in owners for text in (*each, code)]
+        with self._connection(seconds) as connection:
+            now, lockout = self._lockout(connection, owner)
+            rows = [] if "\0" in code else connection.execute(statements.FIND, keys).fetchall()
+        if not rows:
+            return now, lockout, None
+        nearest = max(map(tuple, rows))  # An empty id comes first.
+        return now, lockout, (Owner(*nearest[:3]), AuthorizationCode(*nearest[3:]))
+
+    def lockout(self, owner: Owner) -> tuple[int, Lockout]:
+        """The time, and a user's lockout. The time is the database's, as of all lockouts."""
+        with self._connection() as connection:
+            return self._lockout(connection, owner)
+
+    def add_failure(
+        self, owner: Owner, after: Callable[[Lockout, int], Lockout], seconds: float | None = None
+    ) -> Lockout:
+        """Change a user's lockout by `after`, which gets it and the time; return the new one.
+
+        Also removes some of the tenant's lockouts that have expired.
+        """
+
+        def update(connection: Any) -> Lockout:
+            now, lockout = self._lockout(connection, owner)
+            new = after(lockout, now)
+            failures = " ".join(map(str, new.failures))
+            values = failures, new.locked_until, new.locked_for, new.expires
+            connection.execute(statements.STORE_LOCKOUT, (*owner, *values))
+            connection.execute(statements.REMOVE_EXPIRED, (owner.tenant, now))
+            return new
+
+        return self._write(owner, update, seconds)
+
+    def remove_lockout(self, owner: Owner) -> bool:
+        """Remove a user's lockout, and return whether there was one."""
+
+        def delete(connection: Any) -> bool:
+            return bool(connection.execute(statements.REMOVE_LOCKOUT, owner).rowcount)
+
+        return self._write(owner, delete)
+
+    def _lockout(self, connection: Any, owner: Owner) -> tuple[int, Lockout]:
+        statement = statements.LOCKOUT.format(now=self._NOW)
+        now, failures, *lock = connection.execute(statement, owner).fetchone()
+        return now, Lockout(tuple(map(int, failures.split())), *lock)
 
     def check_ready(self) -> None:
         """Read, and at most once a second also write, without changing any code.
@@ -253,14 +310,16 @@ class Storage(ABC):
         return dict(zip(("codes", "users", "tenants"), counts, strict=True))
 
     @abstractmethod
-    def _write(self, owner: Owner, operation: Callable[[Any], Result]) -> Result:
+    def _write(
+        self, owner: Owner, operation: Callable[[Any], Result], seconds: float | None = None
+    ) -> Result:
         """Call an operation on codes of an owner with a connection, commit, and return its result.
 
         The operation changes nothing if it raises AlreadyExists.
         """
 
     @abstractmethod
-    def _connection(self) -> AbstractContextManager[Any]:
+    def _connection(self, seconds: float | None = None) -> AbstractContextManager[Any]:
         """A driver connection for one short read."""
 
     @abstractmethod

@@ -17,6 +17,22 @@ CHANGE = f"""
     UPDATE authorization_codes SET {_CHANGED} WHERE ({KEY}) = (?, ?, ?, ?) RETURNING {READ}"""
 """Change the fields of a code for which the parameter is not NULL, and return the code."""
 
+_AT = f"SELECT {OWNER}, {READ} FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
+FIND = f"{_AT} UNION ALL {_AT} UNION ALL {_AT}"
+"""A code of a user, of the group and of the tenant: three look-ups by the whole key."""
+LOCKOUT = f"""
+    SELECT {{now}}, coalesce(failures, ''), coalesce(locked_until, 0), coalesce(locked_for, 0)
+    FROM (SELECT 1) AS one LEFT JOIN lockouts ON ({OWNER}) = (?, ?, ?)"""
+STORE_LOCKOUT = f"""
+    INSERT INTO lockouts ({OWNER}, failures, locked_until, locked_for, expires)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT ({OWNER}) DO UPDATE SET
+    failures = excluded.failures, locked_until = excluded.locked_until,
+    locked_for = excluded.locked_for, expires = excluded.expires"""
+REMOVE_LOCKOUT = f"DELETE FROM lockouts WHERE ({OWNER}) = (?, ?, ?)"
+REMOVE_EXPIRED = f"""
+    DELETE FROM lockouts WHERE ({OWNER}) IN
+    (SELECT {OWNER} FROM lockouts WHERE tenant_id = ? AND expires <= ? LIMIT 10)"""
+REMOVE_ALL_EXPIRED = "DELETE FROM lockouts WHERE expires <= {now}"
 ANY_ROW = "SELECT 1 FROM authorization_codes LIMIT 1"
 COUNT = "SELECT count(*) FROM authorization_codes"
 COUNTS = f"""

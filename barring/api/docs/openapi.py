@@ -70,6 +70,7 @@ class _Operations(BasePlugin):
     def init_spec(self, spec: Any) -> None:
         for name, scheme in self.mode.security_schemes.items():
             spec.components.security_scheme(name, scheme)
+        spec.components.security_scheme("platform", SCHEME)
         for status, (_, message) in _ERRORS.items():
             example = {"code": status, "status": HTTPStatus(status).phrase, "message": message}
             if status == 400:
@@ -90,7 +91,9 @@ class _Operations(BasePlugin):
                 if needed in operation:
                     operation["responses"][status] = f"Error{status}"
             if "security" in operation:
-                operation["security"] = [{name: [] for name in self.mode.security_schemes}]
+                by_mode, *by_secret = operation["security"]
+                by_mode = {name: [] for name in self.mode.security_schemes}
+                operation["security"] = [by_mode, *by_secret]
 
 
 def create_api(app: Flask, mode: Mode) -> JSONApi:

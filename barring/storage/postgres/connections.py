@@ -51,6 +51,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     patience: float | None = RESPONSE_SECONDS
     """Seconds to wait for a response; None means forever."""
 
+    deadline: float | None = None
+    """When, by time.monotonic, the last response must have arrived."""
+
     warned = False
     """Whether the server has sent a warning since this was last set to False."""
 
@@ -68,10 +71,13 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait as psycopg does, and close the connection if that takes too long."""
         began = time.monotonic()
+        patience = self.patience
+        if self.deadline and patience:
+            patience = min(patience, max(0.001, self.deadline - began))
         try:
-            return super().wait(gen, interval, timeout or self.patience)
+            return super().wait(gen, interval, timeout or patience)
         except psycopg.Error:
-            if self.patience and time.monotonic() > began + self.patience:
+            if patience and time.monotonic() > began + patience:
                 self.close()  # A late response would be read as that to another statement.
             raise
 

@@ -35,6 +35,8 @@ _SLOTS = 128
 class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
 
+    _NOW = "CAST(extract(epoch FROM clock_timestamp()) AS bigint)"
+
     def __init__(self, url: str) -> None:
         self._name, self._conninfo = connections.parameters(url)
         # A quarter of the connections is for reads only, so that waiting writes cannot block them.
@@ -76,6 +78,7 @@ class PostgresStorage(Storage):
 
     def vacuum(self) -> None:
         with self._dedicated() as connection:
+            connection.execute(statements.REMOVE_ALL_EXPIRED.format(now=self._NOW))
             connection.execute("VACUUM FULL authorization_codes")
             if connection.warned:  # VACUUM skips a table that belongs to another role.
                 raise StorageUnavailable(f"{self}: only the owner of the table can vacuum it")
@@ -97,7 +100,12 @@ class PostgresStorage(Storage):
     def close(self) -> None:
         self._pool.close(timeout=1)
 
-    def _write(self, owner: Owner, operation: Callable[[Connection], Result]) -> Result:
+    def _write(
+        self,
+        owner: Owner,
+        operation: Callable[[Connection], Result],
+        seconds: float | None = None,
+    ) -> Result:
         """Call an operation on codes of an owner in a transaction, and return its result.
 
         Each write first locks and updates one of the 128 rows of barring_marks, chosen by a hash of
@@ -110,28 +118,33 @@ class PostgresStorage(Storage):
           (test_hung_standby_stops_writes_alone).
         """
         asked = time.monotonic()
-        busy = StorageUnavailable(f"{self}: other writes took over {CHECKOUT_SECONDS} seconds")
-        if not self._writers.acquire(timeout=CHECKOUT_SECONDS):
+        limit = seconds or CHECKOUT_SECONDS
+        busy = StorageUnavailable(f"{self}: other writes took over {limit:.1g} seconds")
+        if not self._writers.acquire(timeout=limit):
             raise busy
         try:
             lock_slot = _LOCK_SLOT.format(zlib.crc32("/".join(owner).encode()) % _SLOTS)
-            with self._connection() as connection, transaction(connection, self._name, lock_slot):
+            left = seconds and max(0.01, asked + seconds - time.monotonic())
+            connected = self._connection(left)
+            with connected as connection, transaction(connection, self._name, lock_slot):
                 waited = time.monotonic() - asked
                 self.on_lock_wait(waited)
                 # The next statement may wait just as long for a lock on the table
                 # (test_locked_table_and_used_up_pool_are_told_in_time).
-                if waited > CHECKOUT_SECONDS:
+                if waited > limit:
                     raise busy
                 return operation(connection)
         finally:
             self._writers.release()
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def _connection(self, seconds: float | None = None) -> Iterator[Connection]:
         """A connection of the pool. Raises StorageUnavailable if none is free in time."""
+        deadline = time.monotonic() + seconds if seconds else None
         with translate_errors(self._name):
             self._pool.open()  # On first use, since its threads do not survive a fork.
-            with self._pool.connection() as connection:
+            with self._pool.connection(seconds) as connection:
+                connection.deadline = deadline
                 yield connection
 
     @contextmanager

@@ -23,6 +23,18 @@ _STEPS = {
     "add_class_of_service": """
         ALTER TABLE authorization_codes ADD COLUMN class_of_service text COLLATE "C"
     """,
+    "create_lockouts": """
+        CREATE TABLE lockouts (
+            tenant_id text COLLATE "C" NOT NULL,
+            group_id text COLLATE "C" NOT NULL,
+            user_id text COLLATE "C" NOT NULL,
+            failures text NOT NULL,
+            locked_until bigint NOT NULL,
+            locked_for bigint NOT NULL,
+            expires bigint NOT NULL,
+            PRIMARY KEY (tenant_id, group_id, user_id)
+        );
+        CREATE INDEX lockouts_by_expiry ON lockouts (tenant_id, expires)""",
 }
 
 

@@ -16,7 +16,7 @@ from barring.domain import AuthorizationCode, Owner
 from barring.files import replacing
 from barring.pauses import PART
 from barring.storage.base import NO_DATABASE, AlreadyExists, Row, Storage, StorageError, read_codes
-from barring.storage.statements import COLUMNS, EXPORT, LIST, OWNER, READ
+from barring.storage.statements import COLUMNS, EXPORT, LIST, OWNER, READ, REMOVE_ALL_EXPIRED
 
 from . import file, restore, schema
 from .connections import Connections
@@ -54,6 +54,8 @@ def safe_version(version: tuple[int, ...]) -> bool:
 
 class SQLiteStorage(Storage):
     """Codes in the SQLite file at `path`: one connection to read on, and one that writes."""
+
+    _NOW = "unixepoch()"
 
     def __init__(self, path: str) -> None:
         # Absolute, so that a later change of directory cannot mean another file.
@@ -134,6 +136,7 @@ class SQLiteStorage(Storage):
 
     def vacuum(self) -> None:
         with self._dedicated() as database:
+            database.execute(REMOVE_ALL_EXPIRED.format(now=self._NOW))
             database.execute("VACUUM")
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -171,11 +174,13 @@ class SQLiteStorage(Storage):
             file.check_content(database, self.path, whole=True)
         return super().check()
 
-    def _write(self, owner: Owner, operation: Callable[[Any], Any]) -> Any:
-        return self._writer.write(operation, self.on_lock_wait)
+    def _write(
+        self, owner: Owner, operation: Callable[[Any], Any], seconds: float | None = None
+    ) -> Any:
+        return self._writer.write(operation, self.on_lock_wait, seconds)
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self, seconds: float | None = None) -> Iterator[sqlite3.Connection]:
         """The connection to read on, which one thread at a time may use."""
         with self._connections.translate_errors, self._reading:
             yield self._connections.get("read").conn

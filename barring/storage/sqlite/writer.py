@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from barring.storage.base import AlreadyExists, StorageUnavailable
+from barring.storage.base import AlreadyExists, OutcomeUnknown, StorageUnavailable
 
 from .connections import Connections
 from .file import BUSY_TIMEOUT
@@ -51,11 +51,16 @@ class Writer:
         self._submitted = False  # Whether a submitted task has yet to take the waiting writes.
         self._task: Future[None]
 
-    def write(self, operation: Operation, on_wait: Callable[[float], object]) -> Any:
+    def write(
+        self,
+        operation: Operation,
+        on_wait: Callable[[float], object],
+        seconds: float | None = None,
+    ) -> Any:
         """Commit an operation, and return its result. `on_wait` gets the seconds that it waited.
 
-        An operation that raises AlreadyExists has changed nothing.
-        Raises StorageUnavailable after too long a wait.
+        An operation that raises AlreadyExists has changed nothing. Raises StorageUnavailable after
+        too long a wait, and with `seconds` OutcomeUnknown if it then has begun.
         """
         job = _Job(operation)
         with self._submitting:
@@ -70,11 +75,13 @@ class Writer:
                     raise
             task = self._task
         try:
-            self._await(task)
-        except StorageUnavailable:
+            self._await(task, seconds or self._seconds)
+        except StorageUnavailable as error:
             with suppress(ValueError):
                 self._waiting.remove(job)
                 raise
+            if seconds:
+                raise OutcomeUnknown(str(error)) from None
             while not job.done:  # No longer queued: a task has taken it, and sets `done`.
                 time.sleep(0.01)
         on_wait(job.begun - job.asked)
@@ -88,18 +95,18 @@ class Writer:
         asked = time.monotonic()
         task = self._thread.submit(self._lock.acquire)
         try:
-            self._await(task)
+            self._await(task, self._seconds)
             with self._connections.transaction(self._seconds_left(asked), database, commit=commit):
                 yield
         finally:
             # The lock may be granted only after the wait for it was given up.
             task.add_done_callback(lambda _: self._lock.release())
 
-    def _await(self, task: "Future[None]") -> None:
+    def _await(self, task: "Future[None]", seconds: float) -> None:
         try:
-            task.result(self._seconds)
+            task.result(seconds)
         except TimeoutError:
-            reason = f"other writes took over {self._seconds} seconds"
+            reason = f"other writes took over {seconds:.1g} seconds"
             raise StorageUnavailable(f"{self._lock.path}: {reason}") from None
 
     def _write_waiting(self) -> None:

@@ -1,0 +1,1 @@
+"""Verification of codes at call time, and the lock-out of users after failures."""

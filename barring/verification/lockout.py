@@ -1,0 +1,41 @@
+"""When failed verifications lock a user out."""
+
+from typing import NamedTuple
+
+from barring.domain import DAY, Lockout
+
+DAILY = 4
+"""As many times the limit lock a user if they happen within a day."""
+
+
+class Policy(NamedTuple):
+    """How many failures, within how many seconds, lock a user for as many seconds.
+
+    Times are seconds since 1970. With 0 attempts nobody is locked.
+    """
+
+    attempts: int
+    seconds: int
+
+    def is_locked(self, lockout: Lockout, now: int) -> bool:
+        """Whether the user is locked. After a clock was set back, a lock may be too far ahead."""
+        return self.attempts > 0 and now < lockout.locked_until <= now + DAY
+
+    def recent(self, lockout: Lockout, now: int) -> int:
+        """The number of failures that count towards the limit: those since the last lock."""
+        start = max(now - self.seconds, min(lockout.locked_until, now))
+        return sum(failure > start or failure == now for failure in lockout.failures)
+
+    def after_failure(self, lockout: Lockout, now: int) -> Lockout:
+        """The lockout after one more failure.
+
+        A lock that begins within a day of the end of another is twice as long.
+        """
+        most = DAILY * self.attempts
+        kept = [min(failure, now) for failure in lockout.failures if failure > now - DAY]
+        after = lockout._replace(failures=(*kept, now)[-most:])
+        if self.recent(after, now) < self.attempts and len(after.failures) < most:
+            return after
+        again = lockout.locked_for and now < lockout.locked_until + DAY
+        length = min(2 * lockout.locked_for, DAY) if again else self.seconds
+        return after._replace(locked_until=now + length, locked_for=length)
