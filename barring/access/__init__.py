@@ -11,6 +11,7 @@ from .base import Mode
 from .guard import EXTENSION, requires
 from .headers import Gateway, Local
 from .platforms import Platforms
+from .roles import Caller, Role
 from .token import Token
 
 __all__ = ["Caller", "Mode", "Role", "init_app", "requires"]

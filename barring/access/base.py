@@ -29,7 +29,7 @@ class Mode(ABC):
         """
 
     def identify(self) -> Caller:
-        """The caller of the current request: a call platform with its secret, or who the mode says."""
+        """The caller of the current request: a call platform by its secret, or as the mode says."""
         return self.platforms.caller(current_request()) or self.caller()
 
     @abstractmethod

@@ -47,7 +47,13 @@ class Caller(NamedTuple):
 
     @classmethod
     def of(cls, role: Role, sent: Mapping[str, Any]) -> Self:
-        """The caller with this role that sent these values; only the scope's parts are used."""
+        """The caller with this role that sent these values; only the scope's parts are used.
+
+        A call platform may have no scope. A group without its tenant reaches nothing.
+        """
+        if role is Role.CALL_PLATFORM:
+            given = {part: sent[part] for part in role.scope if part in sent}
+            return cls(role, {"tenant": "", **given} if given else {})
         return cls(role, {part: sent.get(part) for part in role.scope})
 
     def missing_part(self) -> str | None:

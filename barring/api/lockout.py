@@ -22,9 +22,7 @@ def blueprint(verifier: Verifier) -> JSONBlueprint:
 
     @lockout.get("/")
     @requires(Role.GROUP_ADMIN)
-    @lockout.response(
-        200, schemas.Lockout, description="The failures, and the lock if there is one"
-    )
+    @lockout.response(200, schemas.Lockout, description="The failures and the lock")
     def get_lockout(owner: Owner) -> Response:
         """Show the failed verifications and the lock of a user"""
         return json_response(schemas.dump_lockout(*verifier.status(owner)))

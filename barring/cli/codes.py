@@ -26,10 +26,17 @@ def _owner_id(context: click.Context, parameter: click.Parameter, value: str) ->
     return value
 
 
+def _user_id(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not value:
+        raise click.BadParameter(OWNER_ID.message)
+    return _owner_id(context, parameter, value)
+
+
 _OWNER = [click.Argument([name], callback=_owner_id) for name in Owner._fields]
+USER = [click.Argument([name], callback=_user_id) for name in Owner._fields]
 
 
-def _code(argument: str) -> str:
+def read_code(argument: str) -> str:
     """The code in an argument, or from standard input if the argument is `-`."""
     if argument != "-":
         return argument
@@ -71,7 +78,7 @@ def show_code(code: str, as_json: bool, **owner: str) -> None:
       barring show acme sales anna 4711
     """
     with opened_storage() as storage:
-        found = storage.get(Owner(**owner), _code(code))
+        found = storage.get(Owner(**owner), read_code(code))
     if found is None:
         raise StorageError("there is no such code")
     show(dump(found), as_json)
@@ -94,10 +101,10 @@ def add_code(code: str, description: str, class_of_service: str | None, **owner:
     """
     schema = NewCode(Settings.from_environment().code_pattern)
     service = {} if class_of_service is None else {"classOfService": class_of_service}
-    new = _loaded(schema, {"code": _code(code), "description": description, **service})
+    new = _loaded(schema, {"code": read_code(code), "description": description, **service})
     with opened_storage(create=True) as storage:
         storage.add(Owner(**owner), [new])
-    audit("create", 1, Owner(**owner))
+    audit("create", Owner(**owner), count=1)
 
 
 @main.command("describe", params=[*_OWNER])
@@ -121,10 +128,10 @@ def describe_code(
     service = {} if class_of_service is None else {"classOfService": class_of_service or None}
     changes = _loaded(CodeChanges(), {**given, **service})
     with opened_storage() as storage:
-        changed = storage.change(Owner(**owner), _code(code), changes)
+        changed = storage.change(Owner(**owner), read_code(code), changes)
     if changed is None:
         raise StorageError("there is no such code")
-    audit("change", 1, Owner(**owner))
+    audit("change", Owner(**owner), count=1)
 
 
 @main.command("remove", params=[*_OWNER])
@@ -139,8 +146,8 @@ def remove_codes(codes: tuple[str, ...], **owner: str) -> None:
       barring remove acme sales anna 4711 0815
     """
     with opened_storage() as storage:
-        removed = storage.remove(Owner(**owner), [_code(code) for code in codes])
-    audit("delete", len(removed), Owner(**owner))
+        removed = storage.remove(Owner(**owner), [read_code(code) for code in codes])
+    audit("delete", Owner(**owner), count=len(removed))
     click.echo(f"{len(removed)} removed")
 
 

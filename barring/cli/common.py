@@ -97,10 +97,10 @@ def progress(label: str, **options: Any) -> Any:
     return click.progressbar(label=label, file=sys.stderr, hidden=hidden, **options)
 
 
-def audit(operation: str, count: int, owner: Owner | None = None) -> None:
-    """Log a write as the service does, with the role `operator`."""
+def audit(operation: str, owner: Owner | None = None, **details: Any) -> None:
+    """Log an operation as the service does, with the role `operator`."""
     whose = {"owner": owner.ids()} if owner else {}
-    logs.emit("audit", role="operator", **whose, operation=operation, count=count)
+    logs.emit("audit", role="operator", **whose, operation=operation, **details)
 
 
 def show(values: dict[str, Any], as_json: bool) -> None:

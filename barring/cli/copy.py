@@ -58,5 +58,5 @@ def copy_codes(source: str, target: str) -> None:
     if read.digest() != stored.digest():
         raise StorageError(f"{goal}: contains other codes than {origin}; name an empty database")
     if empty:
-        audit("create", count)
+        audit("create", count=count)
     click.echo(f"{count} codes copied; the checksums match ({read.hexdigest()})")

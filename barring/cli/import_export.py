@@ -98,7 +98,7 @@ def _stage(file: BinaryIO, reader: Reader, staging: Staging, rejections: _Reject
 def _report(count: int, rejections: _Rejections, delete: bool, dry_run: bool) -> None:
     """Log and print what was done. Raises InputError if rows were rejected."""
     if count and not dry_run:
-        audit("delete" if delete else "create", count)
+        audit("delete" if delete else "create", count=count)
     verb = f"{'would be ' if dry_run else ''}{'removed' if delete else 'stored'}"
     done = f"{_counted(count, 'code')} {verb}"
     if rejections.count:

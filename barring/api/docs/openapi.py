@@ -13,6 +13,7 @@ from werkzeug.routing import UnicodeConverter
 
 from barring import __version__
 from barring.access import Mode
+from barring.access.platforms import SCHEME
 from barring.http.errors import JSONApi
 from barring.http.paths import OwnerIdConverter
 from barring.storage.base import StorageUnavailable
