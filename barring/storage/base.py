@@ -198,17 +198,23 @@ class Storage(ABC):
         """Remove those of `codes` that exist, in one transaction, and return them."""
 
     def find(
-        self, owner: Owner, code: str, seconds: float | None = None
+        self,
+        owner: Owner,
+        code: str,
+        seconds: float | None = None,
+        is_locked: Callable[[Lockout, int], bool] = lambda lockout, now: False,
     ) -> tuple[int, Lockout, tuple[Owner, AuthorizationCode] | None]:
         """The time, a user's lockout, and the code with its owner: the user, the group or tenant.
 
         Of several owners the nearest counts. `code` may be any string. `seconds` is the time limit.
+        For a user that is locked the code is not looked up.
         """
         owners = owner, owner._replace(user=""), Owner(owner.tenant)
         keys = [text for each in owners for text in (*each, code)]
         with self._connection(seconds) as connection:
             now, lockout = self._lockout(connection, owner)
-            rows = [] if "\0" in code else connection.execute(statements.FIND, keys).fetchall()
+            ignored = "\0" in code or is_locked(lockout, now)
+            rows = [] if ignored else connection.execute(statements.FIND, keys).fetchall()
         if not rows:
             return now, lockout, None
         nearest = max(map(tuple, rows))  # An empty id comes first.

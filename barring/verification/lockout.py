@@ -1,5 +1,6 @@
 """When failed verifications lock a user out."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from barring.domain import DAY, Lockout
@@ -23,18 +24,20 @@ class Policy(NamedTuple):
 
     def recent(self, lockout: Lockout, now: int) -> int:
         """The number of failures that count towards the limit: those since the last lock."""
-        start = max(now - self.seconds, min(lockout.locked_until, now))
-        return sum(failure > start or failure == now for failure in lockout.failures)
+        since = lockout.locked_until if lockout.locked_until <= now else 0
+        return sum(since <= time and now - self.seconds < time for time in lockout.failures)
 
-    def after_failure(self, lockout: Lockout, now: int) -> Lockout:
-        """The lockout after one more failure.
+    def after_failures(self, times: Iterable[int], lockout: Lockout, now: int) -> Lockout:
+        """The lockout after more failures, some of which may have happened earlier than now.
 
         A lock that begins within a day of the end of another is twice as long.
         """
         most = DAILY * self.attempts
-        kept = [min(failure, now) for failure in lockout.failures if failure > now - DAY]
-        after = lockout._replace(failures=(*kept, now)[-most:])
-        if self.recent(after, now) < self.attempts and len(after.failures) < most:
+        counted = [time for time in (*lockout.failures, *times) if time > now - DAY]
+        failures = sorted(min(time, now) for time in counted)
+        after = lockout._replace(failures=tuple(failures[-most:]))
+        few = self.recent(after, now) < self.attempts and len(failures) < most
+        if few or self.is_locked(after, now):  # A try in parallel may have locked the user.
             return after
         again = lockout.locked_for and now < lockout.locked_until + DAY
         length = min(2 * lockout.locked_for, DAY) if again else self.seconds

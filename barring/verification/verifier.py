@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from weakref import WeakValueDictionary
 
 from barring.domain import DAY, AuthorizationCode, Owner
 from barring.storage.base import Storage, StorageUnavailable
@@ -15,9 +17,6 @@ TIME_LIMIT = 1.0
 
 MAX_REMEMBERED = 10_000
 """As many failures that could not be stored stop all verifications of a process."""
-
-TURNS = 256
-"""As many users may be verified at once in a process."""
 
 
 class Refused(Exception):
@@ -39,8 +38,9 @@ class Verifier:
         self.policy = policy
         self._storage = storage
         # Tries of one user take turns, so that parallel ones cannot exceed the limit.
-        self._turns = [threading.Lock() for _ in range(TURNS)]
-        self._remembered: dict[Owner, list[int]] = {}
+        self._turns: WeakValueDictionary[Owner, threading.Lock] = WeakValueDictionary()
+        self._making = threading.Lock()
+        self._not_stored: dict[Owner, list[int]] = {}
 
     def verify(self, owner: Owner, code: str) -> tuple[Owner, AuthorizationCode]:
         """The code, and its owner: the user, the group or the tenant.
@@ -49,17 +49,21 @@ class Verifier:
         """
         deadline = time.monotonic() + TIME_LIMIT
         with self._turn(owner):
-            now, lockout, found = self._storage.find(owner, code, _left(deadline))
-            if self.policy.is_locked(lockout, now):
+            is_locked = self.policy.is_locked
+            now, lockout, found = self._storage.find(owner, code, _left(deadline), is_locked)
+            if is_locked(lockout, now):
                 raise Locked(lockout.locked_until - now)
-            for failure in self._failures_not_stored(owner, now):
-                lockout = self.policy.after_failure(lockout, failure)
-            if self.policy.is_locked(lockout, now):
-                raise StorageUnavailable("too many failed verifications could not be stored")
+            self._limit_memory(now, deadline)
+            remembered = self._not_stored.get(owner, ())
+            if remembered and is_locked(self.policy.after_failures(remembered, lockout, now), now):
+                self._store_failures(owner, deadline)
+                raise StorageUnavailable("failed verifications could not be stored; try again")
             if found:
                 return found
             if self.policy.attempts:
-                self._add_failure(owner, now, deadline)
+                # Remembered until stored: otherwise a full disk would allow any number of guesses.
+                self._not_stored.setdefault(owner, []).append(now)
+                self._store_failures(owner, deadline)
         raise Refused
 
     def status(self, owner: Owner) -> tuple[int, int]:
@@ -71,30 +75,31 @@ class Verifier:
 
     def unlock(self, owner: Owner) -> bool:
         """Forget the failures and locks of a user, and return whether there were any."""
-        self._remembered.pop(owner, None)
-        return self._storage.remove_lockout(owner)
+        removed = self._storage.remove_lockout(owner)
+        return bool(self._not_stored.pop(owner, ())) or removed
 
-    def _add_failure(self, owner: Owner, now: int, deadline: float) -> None:
-        try:
-            self._storage.add_failure(owner, self.policy.after_failure, _left(deadline))
-        except StorageUnavailable:
-            # Otherwise a full disk would allow any number of guesses.
-            self._remembered.setdefault(owner, []).append(now)
-            raise
+    def _store_failures(self, owner: Owner, deadline: float) -> None:
+        """Store the remembered failures of a user, and forget them."""
+        times = tuple(self._not_stored[owner])
+        after = partial(self.policy.after_failures, times)
+        self._storage.add_failure(owner, after, _left(deadline))
+        if more := self._not_stored.pop(owner, [])[len(times) :]:
+            self._not_stored[owner] = more
 
-    def _failures_not_stored(self, owner: Owner, now: int) -> list[int]:
-        """Those of the user. Raises StorageUnavailable if there are too many of all users."""
-        if sum(map(len, self._remembered.values())) >= MAX_REMEMBERED:
-            for other, failures in list(self._remembered.items()):
-                if failures[-1] <= now - DAY:
-                    del self._remembered[other]
-            if sum(map(len, self._remembered.values())) >= MAX_REMEMBERED:
-                raise StorageUnavailable("too many failed verifications could not be stored")
-        return self._remembered.get(owner, [])
+    def _limit_memory(self, now: int, deadline: float) -> None:
+        """Raise StorageUnavailable if too many failures are remembered and none can be stored."""
+        if sum(map(len, self._not_stored.values())) < MAX_REMEMBERED:
+            return
+        for owner, times in list(self._not_stored.items()):
+            if times[-1] <= now - DAY:
+                del self._not_stored[owner]
+        if sum(map(len, self._not_stored.values())) >= MAX_REMEMBERED:
+            self._store_failures(next(iter(self._not_stored)), deadline)
 
     @contextmanager
     def _turn(self, owner: Owner) -> Iterator[None]:
-        turn = self._turns[hash(owner) % TURNS]
+        with self._making:
+            turn = self._turns.setdefault(owner, threading.Lock())
         if not turn.acquire(timeout=TIME_LIMIT):
             raise StorageUnavailable("other verifications of this user take too long")
         try:
