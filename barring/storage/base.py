@@ -144,6 +144,9 @@ class Storage(ABC):
     _NOW: str
     """The SQL of the current time in seconds since 1970."""
 
+    _SKIP_LOCKED = ""
+    """The SQL that makes a query skip rows that other transactions are changing."""
+
     _last_write_check = float("-inf")
 
     @abstractmethod
@@ -239,7 +242,8 @@ class Storage(ABC):
             failures = " ".join(map(str, new.failures))
             values = failures, new.locked_until, new.locked_for, new.expires
             connection.execute(statements.STORE_LOCKOUT, (*owner, *values))
-            connection.execute(statements.REMOVE_EXPIRED, (owner.tenant, now))
+            remove_expired = statements.REMOVE_EXPIRED.format(self._SKIP_LOCKED)
+            connection.execute(remove_expired, (owner.tenant, owner.tenant, now))
             return new
 
         return self._write(owner, update, seconds)

@@ -29,9 +29,10 @@ STORE_LOCKOUT = f"""
     failures = excluded.failures, locked_until = excluded.locked_until,
     locked_for = excluded.locked_for, expires = excluded.expires"""
 REMOVE_LOCKOUT = f"DELETE FROM lockouts WHERE ({OWNER}) = (?, ?, ?)"
-REMOVE_EXPIRED = f"""
-    DELETE FROM lockouts WHERE ({OWNER}) IN
-    (SELECT {OWNER} FROM lockouts WHERE tenant_id = ? AND expires <= ? LIMIT 10)"""
+REMOVE_EXPIRED = """
+    DELETE FROM lockouts WHERE tenant_id = ? AND (group_id, user_id) IN
+    (SELECT group_id, user_id FROM lockouts WHERE tenant_id = ? AND expires <= ?
+    ORDER BY expires LIMIT 10 {})"""
 REMOVE_ALL_EXPIRED = "DELETE FROM lockouts WHERE expires <= {now}"
 ANY_ROW = "SELECT 1 FROM authorization_codes LIMIT 1"
 COUNT = "SELECT count(*) FROM authorization_codes"

@@ -36,6 +36,7 @@ class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
 
     _NOW = "CAST(extract(epoch FROM clock_timestamp()) AS bigint)"
+    _SKIP_LOCKED = "FOR UPDATE SKIP LOCKED"
 
     def __init__(self, url: str) -> None:
         self._name, self._conninfo = connections.parameters(url)
