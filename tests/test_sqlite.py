@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from barring.storage.base import StorageError, StorageUnavailable
 from barring.storage.sqlite import schema
 from barring.storage.sqlite.engine import SQLiteStorage, safe_version
 from tests.bulk_contract import BulkContract
+from tests.lockout_contract import LockoutContract
 from tests.service import ROOT
 from tests.storage_contract import OWNER, EngineContract, StorageContract
 
@@ -55,6 +57,31 @@ class TestContract(SQLite, StorageContract):
 
 class TestBulkContract(SQLite, BulkContract):
     """The contract of many codes, kept by SQLite."""
+
+
+class TestLockoutContract(SQLite, LockoutContract):
+    """The contract of lockouts, kept by SQLite."""
+
+    def size(self) -> int:
+        """The bytes of the database, once its -wal is empty."""
+        with closing(pysqlite3.connect(self.path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return self.path.stat().st_size
+
+
+def test_database_without_lockouts_is_upgraded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database of a release that had no lockouts has them after the start, and its codes."""
+    with monkeypatch.context() as earlier, closing(SQLiteStorage(str(path))) as storage:
+        steps = schema.migrations._migrations
+        earlier.setattr(schema.migrations, "_migrations", steps[:-1])
+        storage.prepare()
+        storage.add(OWNER, [Code("01", "")])
+        with pytest.raises(StorageUnavailable, match="no such table"):
+            storage.lockout(OWNER)
+    with closing(SQLiteStorage(str(path))) as storage:
+        storage.prepare()
+        assert not storage.remove_lockout(OWNER)
+        assert storage.list(OWNER) == [("01", "", "")]
 
 
 def mode(path: Path) -> int:
