@@ -68,6 +68,10 @@ class Disk:
         finally:
             os.close(descriptor)
 
+    def protect(self) -> None:
+        """Make it read-only for those who use it too, as ext4 does after an error."""
+        _mount("-o", "remount,abort", str(self.folder))
+
     def boot(self) -> None:
         """Mount it anew. Its users must have ended."""
         _unmount(self.folder)
