@@ -44,6 +44,7 @@ def gunicorn_settings(settings: Settings) -> dict[str, Any]:
         # Load the application before the fork: a new worker starts at once, and memory is shared.
         "preload_app": True,
         "on_starting": hooks.before_listening,
+        "on_reload": hooks.on_reload,
         "pre_fork": hooks.before_fork,
         "post_worker_init": hooks.before_serving,
         "pre_request": hooks.log_no_path,

@@ -56,6 +56,11 @@ def _try_to_bind(address: tuple[str, int] | str) -> None:
         trial.bind(address)
 
 
+def on_reload(server: Any) -> None:
+    """gunicorn's hook `on_reload`. All workers get the same secrets, those that start later too."""
+    server.app.wsgi().extensions["barring.access"].platforms.reload()
+
+
 def before_fork(server: Any, worker: Any) -> None:
     """gunicorn's hook `pre_fork`."""
     # If a worker gets a stop signal before it can handle signals, it stops as soon as it can.
@@ -77,7 +82,6 @@ def before_serving(worker: Any) -> None:
     get_hub().print_exception = _log_exception
     # gunicorn reads twenty settings per request: make them attributes, which are faster.
     vars(worker.cfg).update({name: s.get() for name, s in worker.cfg.settings.items()})
-    worker.wsgi.extensions["barring.access"].platforms.reload()
     storage = worker.wsgi.extensions["barring.storage"]
     storage.threads = ThreadPoolExecutor
     with contextlib.suppress(StorageUnavailable):
