@@ -17,6 +17,8 @@ SCHEME = {"type": "http", "scheme": "bearer", "description": "The secret of a ca
 _NAME = variable("platform_secrets_file")
 _SECRET = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """A bearer token (RFC 6750, section 2.1)."""
+_ENCODED = re.compile("(?:[!-$&-~]|%[0-9A-Fa-f]{2})+")
+"""Percent-encoded text: ASCII without blanks."""
 
 
 class Platforms:
@@ -69,7 +71,7 @@ def _fault(secret: str, repeated: bool, gateway: bool) -> str:
 def _tenant(text: str) -> str:
     """A percent-encoded tenant id; empty, which no tenant is, if it is malformed."""
     try:
-        return unquote_to_bytes(text.encode("ascii")).decode()
+        return unquote_to_bytes(text).decode() if _ENCODED.fullmatch(text) else ""
     except UnicodeError:
         return ""
 
