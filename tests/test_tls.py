@@ -98,6 +98,8 @@ def test_unusable_certificate_stops_the_start(tmp_path: Path, damage: str) -> No
         ({"auth": "gateway", "bind": "localhost:8000"}, False),
         ({"auth": "gateway", "bind": "unix:/run/x"}, False),
         ({"auth": "local", "bind": "0.0.0.0:8000"}, False),
+        ({"bind": "0.0.0.0:8000", "platform_secrets_file": "/etc/barring/platforms"}, True),
+        ({"bind": "127.0.0.1:8000", "platform_secrets_file": "/etc/barring/platforms"}, False),
     ],
 )
 def test_unencrypted_secrets_are_recognized(settings: dict[str, str], warns: bool) -> None:
