@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.expected_conditions import element_to_be_clickable
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from tests.service import GROUP_ADMIN, TENANT_ADMIN, Service, codes_path
+from tests.service import GROUP_ADMIN, TENANT_ADMIN, Service, codes_path, running
 from tests.tools import needs
 
 pytestmark = pytest.mark.long
@@ -67,12 +67,14 @@ class Page:
             found[tag or ""] = ids
         return found
 
-    def authorize(self, role: str) -> None:
-        """Give the scheme `caller` its value in the dialog, and close the dialog."""
+    def authorize(self, value: str, scheme: str = "caller") -> None:
+        """Give a scheme its value in the dialog, and close the dialog."""
         self.see(".auth-wrapper .authorize").click()
-        assert "caller" in self.see(".auth-container h4").text
-        self.see(".auth-container input").send_keys(role)
-        self.see(".auth-container .authorize").click()
+        self.see(".auth-container input")
+        forms = self.browser.find_elements(By.CSS_SELECTOR, ".auth-container")
+        (form,) = [form for form in forms if form.text.split()[:1] == [scheme]]
+        form.find_element(By.CSS_SELECTOR, "input").send_keys(value)
+        form.find_element(By.CSS_SELECTOR, ".authorize").click()
         self.see(".auth-container .btn-done").click()
         self.wait.until_not(lambda browser: browser.find_elements(By.CSS_SELECTOR, ".dialog-ux"))
 
@@ -199,6 +201,32 @@ def test_the_page_works_every_level(page: Page, service: Service, level: str, de
         path = codes_path(*owner, *[""] * (3 - depth))
         assert client.get(path).json() == {"authCodes": [changed]}
     assert page.complaints() == []
+
+
+@pytest.mark.parametrize("scheme", ["caller", "platform"])
+def test_the_page_verifies_codes(page: Page, tmp_path: Path, scheme: str) -> None:
+    """Whoever authorizes by role, or as a platform by its secret, verifies a code on the page."""
+    owner = ("swagger", "accounts payable", "Zoë")
+    secret = "platform-secret-".ljust(32, "0")
+    (tmp_path / "platforms").write_text(f"{secret} swagger\n")
+    settings = {"BARRING_PLATFORM_SECRETS_FILE": str(tmp_path / "platforms")}
+    with running(tmp_path, **settings) as service:
+        with service.client() as client:
+            night = {"code": "4711", "description": "Night shift", "classOfService": "national"}
+            client.post(codes_path(*owner), json=night).raise_for_status()
+        page.open(f"{service.url}/docs/")
+        page.authorize({"caller": "Call Platform", "platform": secret}[scheme], scheme)
+        page.expand("verifyAuthorizationCode", *owner)
+        page.write("verifyAuthorizationCode", {"code": "4711"})
+        found = {"level": "user", "classOfService": "national", "description": "Night shift"}
+        assert page.execute("verifyAuthorizationCode") == (200, found)
+        page.write("verifyAuthorizationCode", {"code": "0815"})
+        status, error = page.execute("verifyAuthorizationCode")
+        assert (status, [*error["errors"]["json"]]) == (403, ["code"])
+        page.expand("getLockout", *owner)
+        # For this operation the page does not send what only verification accepts.
+        assert page.execute("getLockout")[0] == {"caller": 403, "platform": 401}[scheme]
+        assert page.requested() == {service.url}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", OTHER_HOST])
