@@ -40,7 +40,8 @@ def requires(role: Role, *others: Role) -> Callable[[Callable[..., Any]], Any]:
                 abort(403, message=f"This {owner.level} is outside the caller's scope.")
             return view(owner=owner, **rest)
 
-        guarded.__doc__ = f"{inspect.getdoc(view)}\n\nNeeds at least the role {role.title}."
+        least = " or ".join(each.title for each in (role, *others))
+        guarded.__doc__ = f"{inspect.getdoc(view)}\n\nNeeds at least the role {least}."
         guarded.required_role = role  # type: ignore[attr-defined]
         # A placeholder: the OpenAPI document gets the schemes of the mode in its place.
         schemes = ["caller", *("platform" for other in others if other is Role.CALL_PLATFORM)]

@@ -14,11 +14,11 @@ class Role(Enum):
     owner that must equal the caller's own tenant, group or user.
     """
 
-    CALL_PLATFORM = "Call Platform", 0, ("tenant", "group")
     END_USER = "End User", 1, ("tenant", "group", "user")
     GROUP_ADMIN = "Group Admin", 2, ("tenant", "group")
     TENANT_ADMIN = "Tenant Admin", 3, ("tenant",)
     SYSTEM_ADMIN = "System Admin", 4, ()
+    CALL_PLATFORM = "Call Platform", 0, ("tenant", "group")
 
     def __init__(self, title: str, rank: int, scope: tuple[str, ...]) -> None:
         self.title = title

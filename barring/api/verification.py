@@ -28,7 +28,7 @@ def blueprint(verifier: Verifier) -> JSONBlueprint:
     @requires(Role.TENANT_ADMIN, Role.CALL_PLATFORM)
     @verification.arguments(schemas.CodeToVerify())
     @verification.response(200, schemas.Verification, description="The user may place the call")
-    @verification.alt_response(429, "Locked")
+    @verification.alt_response(429, "Error429")
     def verify_authorization_code(body: dict[str, str], owner: Owner) -> Response:
         """Verify an authorization code
 

@@ -37,12 +37,14 @@ _ERRORS = {
     408: ("requestBody", "The body stopped arriving."),
     413: ("requestBody", "The body is too long."),
     415: ("requestBody", "The body is not declared as application/json."),
+    429: ("", "Too many codes were refused: the user is locked out for Retry-After seconds."),
     500: ("responses", "An internal error; the log describes it under X-Request-ID."),
     503: ("responses", "The service is unavailable; try again after Retry-After seconds."),
 }
-"""By status: a key and a message. An operation can have the error if its document has the key."""
+"""By status: a key and a message. An operation can have the error if its document has the key;
+one without the key documents the response itself."""
 
-_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EXAMPLE_OF_FAULTS = {"json": {"authCodes": {"1": {"code": ["This code exists already."]}}}}
 
 
