@@ -23,6 +23,7 @@ pytestmark = pytest.mark.long
 SECRET = "gateway-secret-".ljust(40, "0")
 CANARY = "c4n4ry-5512"
 PASSWORD = "correct horse"
+PLATFORM = {"Authorization": f"Bearer {'platform-secret-'.ljust(32, '0')}"}
 
 
 class Gateway:
@@ -78,7 +79,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("nginx")
     certificate(folder)
     port = free_port()
+    (folder / "platforms").write_text(PLATFORM["Authorization"].removeprefix("Bearer ") + " acme\n")
     settings = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": SECRET}
+    settings["BARRING_PLATFORM_SECRETS_FILE"] = str(folder / "platforms")
     with running(folder, **settings) as service:
         main = configure(folder, port, service)
         process = subprocess.Popen([nginx, "-c", str(main)], stderr=subprocess.DEVNULL)
@@ -146,6 +149,76 @@ def test_rate_of_a_peer_is_limited(gateway: Gateway) -> None:
         assert slower[0].json()["code"] == 429
         time.sleep(1)
         assert client.get(codes_path()).status_code == 200
+
+
+def verification(*owner: str) -> str:
+    """The path at which an owner's codes are verified."""
+    return codes_path(*owner).replace("/codes/", "/verification/")
+
+
+def test_platform_verifies_with_its_own_secret(gateway: Gateway) -> None:
+    """A platform needs no password; refused, locked and out of scope are the service's answers."""
+    time.sleep(1)
+    with gateway.client("provisioning") as client:
+        owner = ("acme", "sales", "caller")
+        assert client.post(codes_path(*owner), json={"code": "4711"}).status_code == 201
+    with gateway.client(None, **PLATFORM) as client:
+        path = verification(*owner)
+        found = client.post(path, json={"code": "4711"})
+        assert (found.status_code, found.json()) == (200, {"level": "user", "description": ""})
+        assert client.post(path.rstrip("/"), json={"code": "4711"}).status_code == 200
+        refused = [client.post(path, json={"code": f"{CANARY}{number}"}) for number in range(5)]
+        assert [[*answer.json()["errors"]["json"]] for answer in refused] == [["code"]] * 5
+        locked = client.post(path, json={"code": "4711"})
+        assert locked.status_code == 429
+        assert int(locked.headers["Retry-After"]) > 800
+        assert "errors" not in client.post(verification(), json={"code": "4711"}).json()
+
+
+def test_secret_of_a_platform_opens_nothing_else(gateway: Gateway) -> None:
+    """Elsewhere a platform's token is no password; and at verification nothing else is a role."""
+    codes, path = codes_path("acme", "sales", "anna"), verification("acme", "sales", "anna")
+    with gateway.client(None, **PLATFORM) as client:
+        for other in (codes, f"{codes}4711/", path.replace("verification", "lockout")):
+            assert client.get(other).status_code == 401
+        assert client.get(path.replace("verification", "codes/../verification")).status_code != 200
+        assert client.get(path).status_code == 405
+    forged = {"X-Role": "System Admin", "X-Tenant-Id": "acme", "X-Gateway-Secret": "x" * 40}
+    for user, headers in ((None, {}), (None, forged), ("provisioning", forged)):
+        with gateway.client(user, **headers) as client:
+            assert client.post(path, json={"code": "4711"}).status_code == 401
+    wrong = {"Authorization": PLATFORM["Authorization"][:-1] + "1", **forged}
+    with gateway.client(None, **wrong) as client:
+        assert client.post(path, json={"code": "4711"}).status_code == 401
+
+
+def test_rate_of_a_platform_is_its_own(gateway: Gateway) -> None:
+    """A platform that asks too fast gets 503, never the 429 of a lock, and spends no other rate."""
+    path = verification("acme", "sales", "fast")
+    with gateway.client("provisioning") as client:
+        time.sleep(1)
+        created = client.post(codes_path("acme", "sales", "fast"), json={"code": "4711"})
+        assert created.status_code == 201
+
+    def ask(_: int) -> list[httpx.Response]:
+        with gateway.client(None, **PLATFORM) as platform:
+            return [platform.post(path, json={"code": "4711"}) for _ in range(250)]
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [answer for some in pool.map(ask, range(4)) for answer in some]
+    assert {answer.status_code for answer in answers} == {200, 503}
+    (slower, *_) = (answer for answer in answers if answer.status_code == 503)
+    assert slower.headers["Retry-After"] == "1"
+    assert slower.json()["code"] == 503
+    with gateway.client("provisioning") as client:
+        assert client.get(codes_path()).status_code == 200
+    await_that(lambda: ask_once(gateway, path) == 200)
+
+
+def ask_once(gateway: Gateway, path: str) -> int:
+    """The status of one verification of the right code."""
+    with gateway.client(None, **PLATFORM) as platform:
+        return platform.post(path, json={"code": "4711"}).status_code
 
 
 def test_logs_hold_no_address_of_a_request(gateway: Gateway) -> None:
