@@ -148,6 +148,24 @@ class Asterisk:
             call.record = record_of(self.read(RECORDS).removeprefix(records))
         return call
 
+    @contextmanager
+    def changed(self, name: str, old: str, new: str) -> Iterator[None]:
+        """Replace a text in a configuration file for a while, and reload the dialplan."""
+        path = self.folder / name
+        text = path.read_text()
+        assert text.count(old) == 1
+        try:
+            path.write_text(text.replace(old, new))
+            self._reload()
+            yield
+        finally:
+            path.write_text(text)
+            self._reload()
+
+    def _reload(self) -> None:
+        client = ["asterisk", "-C", f"{self.inside}/asterisk.conf", "-rx", "dialplan reload"]
+        subprocess.run(self._inside(*client), capture_output=True, timeout=30, check=True)
+
     def read(self, name: str) -> str:
         """The content of a file that Asterisk or sipp writes, or nothing before it exists."""
         path = self.folder / name

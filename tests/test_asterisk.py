@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from tests.asterisk import Asterisk, NoAsterisk, install
-from tests.service import Service, running
+from tests.service import ROOT, Service, running
 
 pytestmark = pytest.mark.asterisk
 
+DOCUMENT = ROOT / "docs" / "asterisk.md"
 SECRET = "platform-secret-".ljust(40, "0")
 TENANT = "/api/v1/tenants/acme"
 GROUP = f"{TENANT}/groups/sales"
@@ -184,14 +185,25 @@ def test_call_is_refused_while_the_service_hangs(asterisk: Asterisk, online: Ser
 
 def test_call_is_refused_with_another_secret(asterisk: Asterisk, online: Service) -> None:
     """A platform that the service does not know verifies nothing."""
-    file = asterisk.folder / "barring.secret"
-    file.write_text("another-secret-".ljust(40, "0"))
-    try:
+    with asterisk.changed("barring.secret", SECRET, "another-secret-".ljust(40, "0")):
         call = asterisk.call(f"*{RIGHT['user']}*{BARRED}")
-    finally:
-        file.write_text(f"{SECRET}\n")
     assert (call.status, call.reached, call.record["userfield"]) == (503, [], "not verified")
     assert online.logged(event="request", status=401)
+
+
+def test_dialplan_can_evaluate_the_class_of_service(asterisk: Asterisk, online: Service) -> None:
+    """With the line that docs/asterisk.md shows, only some codes let a call through."""
+    (line,) = re.findall(r"^ same => n\(allowed\).+$", DOCUMENT.read_text(), re.M)
+    with admin(online) as client:
+        for code, name in (("1111", "national"), ("2222", "international"), ("3333", '"')):
+            body = {"code": code, "classOfService": name}
+            client.post(f"{ANNA}/{SERVICE}/codes/", json=body).raise_for_status()
+    with asterisk.changed("extensions.conf", " same => n(allowed)", f"{line}\n same => n"):
+        statuses = [
+            asterisk.call(f"*{code}*{BARRED}").status
+            for code in ("1111", "2222", "3333", RIGHT["user"])
+        ]
+    assert statuses == [403, 200, 403, 200]
 
 
 def test_log_and_call_records_hold_no_code(asterisk: Asterisk, online: Service) -> None:
