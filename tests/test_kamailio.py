@@ -1,0 +1,340 @@
+"""The Kamailio script that is shipped, with real SIP calls through it and the real service."""
+
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.postgres import free_port
+from tests.service import ROOT, Service, codes_path, running
+from tests.tools import needs
+from tests.waiting import await_that
+
+pytestmark = pytest.mark.long
+
+SCENARIOS = ROOT / "tests" / "data" / "sip"
+SECRET = "kamailio-secret-".ljust(40, "0")
+PASSWORD = "correct"
+USER = (
+    '  $sht(password=>{0}) = "{1}";\n  $sht(path=>{0}) = "tenants/acme/groups/sales/users/{0}";\n'
+)
+USERS = ("anna", "bert", "cleo", "dora", "emil", "fred", "gina", "hugo", "ivan")
+NUMBER = "0039061234"
+UNBARRED = "201"
+EMERGENCY = "112"
+
+
+class Call(NamedTuple):
+    """A call that was placed: its last status, its seconds, and what the callee received."""
+
+    status: int
+    seconds: float
+    received: list[str]
+    id: str
+
+
+class Platform:
+    """Kamailio with the shipped script, a callee behind it, and the service that it asks."""
+
+    def __init__(self, folder: Path, running_service: ExitStack) -> None:
+        self.folder = folder
+        self.port, self.gateway, self.http = free_udp_port(), free_udp_port(), free_port()
+        self.log = folder / "kamailio.log"
+        self._running = running_service
+        self.start_service()
+
+    def start_service(self) -> None:
+        """Start the service, always at the same port."""
+        secrets = self.folder / "secrets"
+        secrets.write_text(f"{SECRET}\n")
+        settings = {
+            "BARRING_BIND": f"127.0.0.1:{self.http}",
+            "BARRING_PLATFORM_SECRETS_FILE": str(secrets),
+        }
+        self.service: Service = self._running.enter_context(running(self.folder, **settings))
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the service for a time."""
+        self._running.close()
+        try:
+            yield
+        finally:
+            self.start_service()
+
+    def caller(
+        self,
+        number: str,
+        user: str,
+        *options: str,
+        scenario: str = "caller",
+        password: str = PASSWORD,
+        **keys: str,
+    ) -> list[str]:
+        """The command that places a call. `keys` are the scenario's."""
+        command = [*sipp(scenario), f"127.0.0.1:{self.port}", "-s", number, *options]
+        keys = {"claimed": user, "called": number} | keys
+        command += [word for key, value in keys.items() for word in ("-key", key, value)]
+        return [*command, "-au", user, "-ap", password]
+
+    def call(self, number: str, user: str, *options: str, **others: str) -> Call:
+        """Place a call, and hang up if it goes through."""
+        call_id = uuid4().hex
+        messages = self.folder / call_id
+        trace = ("-m", "1", "-cid_str", call_id, "-trace_msg", "-message_file", str(messages))
+        start = time.monotonic()
+        command = self.caller(number, user, *trace, *options, **others)
+        subprocess.run(command, stdout=subprocess.DEVNULL, timeout=20, check=True)
+        seconds = time.monotonic() - start
+        (*_, status) = re.findall(r"^SIP/2.0 (\d+)", messages.read_text(), re.M)
+        blocks = re.split(r"^-{40,}.*\n", (self.folder / "callee").read_text(), flags=re.M)
+        received = [b for b in blocks if f"Call-ID: {call_id}" in b and " received " in b]
+        return Call(int(status), seconds, received, call_id)
+
+    def lines(self, call: Call) -> list[str]:
+        """The script's lines about a call."""
+        return [line for line in self.log.read_text().splitlines() if f"call={call.id} " in line]
+
+    def add(self, code: str, *owner: str, **fields: str) -> None:
+        """Store a code of a user, a group or the tenant: of as many ids as are given."""
+        path = codes_path(*(*owner, "", "")[:3])
+        path = path.replace("/users//", "/").replace("/groups//", "/")
+        with self.service.client(**{"X-Role": "Tenant Admin"}) as client:
+            assert client.post(path, json={"code": code, **fields}).status_code == 201
+
+    def lockout(self, user: str, method: str = "GET") -> httpx.Response:
+        """What the service says of the failures of a user."""
+        path = codes_path("acme", "sales", user).replace("/codes/", "/lockout/")
+        with self.service.client() as client:
+            return client.request(method, path)
+
+    def failures(self, user: str) -> int:
+        """The number of failures of a user."""
+        return int(self.lockout(user).json()["failures"])
+
+    def audited(self, user: str) -> list[str]:
+        """What the service did about codes dialled by a user."""
+        lines = self.service.logged(event="audit", role="Call Platform")
+        return [line["operation"] for line in lines if line["owner"]["user"] == user]
+
+
+def sipp(scenario: str) -> list[str]:
+    """The command that runs a scenario."""
+    return [needs("sipp"), "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", "127.0.0.1", "-nostdin"]
+
+
+def free_udp_port() -> int:
+    """A UDP port that nobody uses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody uses a UDP port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+@contextmanager
+def started(command: list[str], log: Path, port: int) -> Iterator[None]:
+    """A program that uses a UDP port."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=output)
+    try:
+        await_that(lambda: listens(port) or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Kamailio with the shipped script, between two telephones."""
+    kamailio = needs("kamailio", "/usr/sbin/kamailio")
+    folder = tmp_path_factory.mktemp("kamailio")
+    (folder / "kamailio.cfg").write_text((ROOT / "deploy" / "kamailio.cfg").read_text())
+    users = "".join(USER.format(user, PASSWORD) for user in USERS)
+    (folder / "barring-users.cfg").write_text(
+        f'#!define SECRET "{SECRET}"\nevent_route[htable:mod-init] {{\n{users}}}\n'
+    )
+    with ExitStack() as stack:
+        platform = Platform(folder, stack.enter_context(ExitStack()))
+        defines = {
+            "LISTEN": f"udp:127.0.0.1:{platform.port}",
+            "GATEWAY": f'"sip:127.0.0.1:{platform.gateway}"',
+            "SERVICE": f'"http://127.0.0.1:{platform.http}"',
+        }
+        proxy = [kamailio, "-f", str(folder / "kamailio.cfg"), "-DD", "-E", "-Y", str(folder)]
+        proxy += [option for name, value in defines.items() for option in ("-A", f"{name}={value}")]
+        trace = ["-trace_msg", "-message_file", str(folder / "callee")]
+        callee = [*sipp("callee"), "-p", str(platform.gateway), *trace]
+        stack.enter_context(started(callee, folder / "callee.log", platform.gateway))
+        stack.enter_context(started(proxy, platform.log, platform.port))
+        yield platform
+
+
+def went_through(call: Call, number: str) -> bool:
+    """Whether the callee was called, accepted, and saw the number alone in every message."""
+    requests = [message.split("\n\n")[1].split(" ")[0] for message in call.received]
+    urls = re.findall(r"^(?:INVITE|To:) <?sip:([^@]*)@", "".join(call.received), re.M)
+    shown = call.status == 200 and {*urls} == {number} and requests == ["INVITE", "ACK", "BYE"]
+    return shown and "*" not in "".join(call.received)
+
+
+def refused(call: Call) -> bool:
+    """Whether the caller got 403 and the callee heard nothing."""
+    return call.status == 403 and not call.received
+
+
+def test_unbarred_number_needs_no_code(platform: Platform) -> None:
+    """A call to an unbarred number goes through, and the service is not asked."""
+    assert went_through(platform.call(UNBARRED, "anna"), UNBARRED)
+    assert platform.audited("anna") == []
+
+
+def test_barred_number_needs_a_code(platform: Platform) -> None:
+    """Without a code a call to a barred number is refused, and the service is not asked."""
+    for number in (NUMBER, f"%30{NUMBER[1:]}", f"+{NUMBER}", f"{UNBARRED};x=1", f"**{NUMBER}"):
+        assert refused(platform.call(number, "anna")), number
+    assert platform.audited("anna") == []
+
+
+@pytest.mark.parametrize("owner", [("acme", "sales", "bert"), ("acme", "sales"), ("acme",)])
+def test_code_of_each_level_lets_call_through(platform: Platform, owner: tuple[str, ...]) -> None:
+    """With a code of the user, the group or the tenant the callee is called by the number alone."""
+    code, level = f"471{len(owner)}", ("tenant", "group", "user")[len(owner) - 1]
+    platform.add(code, *owner, description='Night "A" shift', classOfService="national")
+    call = platform.call(f"*{code}*{NUMBER}", "bert")
+    assert went_through(call, NUMBER)
+    assert platform.audited("bert")[-1] == "verified"
+    (line,) = platform.lines(call)
+    record = (
+        rf'user=bert number={NUMBER} result=verified level={level} description="Night \"A\" shift"'
+    )
+    assert line.endswith(record)
+
+
+def test_locked_user_is_refused_until_unlocked(platform: Platform) -> None:
+    """Wrong codes are refused and counted; then the right one is, until the lock is lifted."""
+    platform.add("8642", "acme", "sales", "cleo")
+    wrong = [platform.call(f"*975{number}*{NUMBER}", "cleo") for number in range(5)]
+    assert all(map(refused, wrong))
+    assert platform.failures("cleo") == 5
+    call = platform.call(f"*8642*{NUMBER}", "cleo")
+    assert refused(call)
+    assert platform.lines(call)[0].endswith("user=cleo result=refused status=429")
+    assert platform.audited("cleo") == ["refused"] * 5 + ["locked"]
+    assert platform.lockout("cleo", "DELETE").status_code == 200
+    assert went_through(platform.call(f"*8642*{NUMBER}", "cleo"), NUMBER)
+    for line in (line for call in wrong for line in platform.lines(call)):
+        assert line.endswith("user=cleo result=refused status=403")
+
+
+def test_repeated_invite_counts_once(platform: Platform) -> None:
+    """An INVITE that is sent three times with a wrong code is one failure."""
+    patient = ("-default_behaviors", "all,-abortunexp")  # A response may come before the third.
+    assert refused(platform.call(f"*9753*{NUMBER}", "dora", *patient, scenario="repeated"))
+    assert platform.failures("dora") == 1
+
+
+def test_name_in_from_is_not_believed(platform: Platform) -> None:
+    """The code of another, whom From names, is refused; the failure is the caller's own."""
+    platform.add("1357", "acme", "sales", "emil")
+    assert refused(platform.call(f"*1357*{NUMBER}", "fred", claimed="emil"))
+    assert (platform.failures("fred"), platform.failures("emil")) == (1, 0)
+    assert went_through(platform.call(f"*1357*{NUMBER}", "emil", claimed="fred"), NUMBER)
+
+
+@pytest.mark.parametrize(("user", "password"), [("gina", "wrong"), ("nobody", "<null>")])
+def test_password_is_needed(platform: Platform, user: str, password: str) -> None:
+    """A wrong password, and an unknown user, get no call through, not even an unbarred one."""
+    call = platform.call(UNBARRED, user, password=password)
+    assert (call.status, call.received) == (407, [])
+
+
+@pytest.mark.parametrize("code", ["47%22", '47"', "47\\", "4_7", "47.1", "é"])
+def test_only_letters_and_digits_reach_the_service(platform: Platform, code: str) -> None:
+    """A code with another character is refused before the service is asked."""
+    assert refused(platform.call(f"*{code}*{NUMBER}", "gina", called=NUMBER))
+    assert platform.audited("gina") == []
+
+
+def test_call_is_not_let_through_as_part_of_another(platform: Platform) -> None:
+    """An INVITE that claims to belong to a call that nobody placed is refused."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as telephone:
+        telephone.settimeout(10)
+        telephone.bind(("127.0.0.1", 0))
+        peer = f"127.0.0.1:{telephone.getsockname()[1]}"
+        headers = (
+            f"INVITE sip:{NUMBER}@127.0.0.1:{platform.gateway} SIP/2.0",
+            f"Via: SIP/2.0/UDP {peer};branch=z9hG4bK-forged",
+            f"Route: <sip:127.0.0.1:{platform.port};lr>",
+            f"From: <sip:gina@{peer}>;tag=1",
+            f"To: <sip:{NUMBER}@127.0.0.1>;tag=2",
+            "Call-ID: forged",
+            "CSeq: 1 INVITE",
+            f"Contact: <sip:gina@{peer}>",
+            "Content-Length: 0",
+        )
+        request = "\r\n".join([*headers, "", ""]).encode()
+        telephone.sendto(request, ("127.0.0.1", platform.port))
+        assert telephone.recv(4096).startswith(b"SIP/2.0 481 ")
+    assert "Call-ID: forged" not in (platform.folder / "callee").read_text()
+
+
+def test_fails_closed_while_the_service_is_stopped(platform: Platform) -> None:
+    """A right code is refused within 3 s, and 112 goes through; later the code does again."""
+    platform.add("2468", "acme", "sales", "hugo")
+    with platform.stopped():
+        call = platform.call(f"*2468*{NUMBER}", "hugo")
+        assert refused(call)
+        assert call.seconds < 3
+        for number in (EMERGENCY, f"*2468*{EMERGENCY}"):
+            assert went_through(platform.call(number, "hugo"), EMERGENCY)
+    assert went_through(platform.call(f"*2468*{NUMBER}", "hugo"), NUMBER)
+
+
+def test_fails_closed_while_the_service_hangs(platform: Platform) -> None:
+    """A code is refused within 3 s, and many waiting calls hold up no emergency call."""
+    with platform.stopped(), closing(socket.create_server(("127.0.0.1", platform.http))) as hung:
+        call = platform.call(f"*2468*{NUMBER}", "ivan")
+        assert refused(call)
+        assert call.seconds < 3
+        command = platform.caller(f"*2468*{NUMBER}", "ivan", "-m", "16", "-r", "100")
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as waiting:
+            hung.settimeout(10)
+            connections = [hung.accept() for _ in range(1 + 8)]
+            call = platform.call(EMERGENCY, "ivan")
+            assert went_through(call, EMERGENCY)
+            assert call.seconds < 1
+            assert waiting.poll() is None
+        for connection, _ in connections:
+            connection.close()
+
+
+def test_no_code_is_logged(platform: Platform) -> None:
+    """Neither Kamailio nor the service logs a code, also not one that is malformed."""
+    for number in ("*c0dec0de*", f"c0dec0de*{NUMBER}", "**c0dec0de", f"*c0dec0de*{NUMBER}"):
+        assert refused(platform.call(number, "anna"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as telephone:
+        for line in (b"INVITE sip:*c0dec0de*0039", b"INVITE sip:*c0dec0de*0@x SIP/2.0\r\nVia: ?"):
+            telephone.sendto(line + b"\r\n\r\n", ("127.0.0.1", platform.port))
+    assert refused(platform.call(f"*c0dec0de*{NUMBER}", "anna"))
+    for log in (platform.log, platform.service.log_file):
+        assert "c0dec0de" not in log.read_text()
+        assert "4711" not in re.sub(r"call=\w+", "", platform.log.read_text())
