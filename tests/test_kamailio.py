@@ -139,13 +139,8 @@ def free_udp_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody uses a UDP port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
+    """Whether somebody uses a UDP port. Does not use it meanwhile, unlike an attempt to bind it."""
+    return f":{port:04X} 00000000:0000 " in Path("/proc/net/udp").read_text()
 
 
 @contextmanager
@@ -193,7 +188,7 @@ def went_through(call: Call, number: str) -> bool:
     requests = [message.split("\n\n")[1].split(" ")[0] for message in call.received]
     urls = re.findall(r"^(?:INVITE|To:) <?sip:([^@]*)@", "".join(call.received), re.M)
     shown = call.status == 200 and {*urls} == {number} and requests == ["INVITE", "ACK", "BYE"]
-    return shown and "*" not in "".join(call.received)
+    return shown and not re.search(r"\*|Authorization", "".join(call.received))
 
 
 def refused(call: Call) -> bool:
@@ -331,9 +326,11 @@ def test_no_code_is_logged(platform: Platform) -> None:
     """Neither Kamailio nor the service logs a code, also not one that is malformed."""
     for number in ("*c0dec0de*", f"c0dec0de*{NUMBER}", "**c0dec0de", f"*c0dec0de*{NUMBER}"):
         assert refused(platform.call(number, "anna"))
+    dialled = b"INVITE sip:*c0dec0de*0039@x"
+    broken = (b"", b" SIP/2.0\r\nVia: ?", b' SIP/2.0\r\nTo: <sip:*c0dec0de*"0039@x>\r\nVia: ?')
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as telephone:
-        for line in (b"INVITE sip:*c0dec0de*0039", b"INVITE sip:*c0dec0de*0@x SIP/2.0\r\nVia: ?"):
-            telephone.sendto(line + b"\r\n\r\n", ("127.0.0.1", platform.port))
+        for rest in broken:
+            telephone.sendto(dialled + rest + b"\r\n\r\n", ("127.0.0.1", platform.port))
     assert refused(platform.call(f"*c0dec0de*{NUMBER}", "anna"))
     for log in (platform.log, platform.service.log_file):
         assert "c0dec0de" not in log.read_text()
