@@ -1,7 +1,7 @@
 -- The requests that wrk sends: one workload on the stored codes of users, or of groups of 100 users.
 -- Owner n has ten codes, n * 10 to n * 10 + 9. Arguments: the workload, "user" or "group", how many
--- codes of users are stored, a seed that no other run has, and, for a fixed rate, how many
--- milliseconds each connection waits before a request, on average.
+-- codes of users are stored, a seed that no other run has, how many milliseconds each connection
+-- waits before a request, on average, and "close" to open a new connection for each request.
 
 local GROUP = "/api/v1/tenants/t%d/groups/g%d"
 local CODES = "/services/outgoing_call_barring/codes/"
@@ -9,8 +9,10 @@ local LEVELS = {
   user = {path = GROUP .. "/users/u%d" .. CODES, users = 1},
   group = {path = GROUP .. CODES, users = 100},
 }
+local VERIFICATION = GROUP .. "/users/%s/services/outgoing_call_barring/verification/"
 local ROLE = {["X-Role"] = "Group Admin"}
 local JSON = {["X-Role"] = "Group Admin", ["Content-Type"] = "application/json"}
+local PLATFORM = {["X-Role"] = "Call Platform", ["Content-Type"] = "application/json"}
 -- Steps of this size reach every code once: as a prime, it divides no number of codes used here.
 local STEP = 7919
 
@@ -20,6 +22,17 @@ local sent = 0
 local function path(owner)
   local user = owner * level.users  -- For a group, its first user, whose id the path ignores.
   return level.path:format(math.floor(user / 1000), math.floor(user / 100) % 10, user % 100)
+end
+
+local function verify(user, name, code)
+  local path = VERIFICATION:format(math.floor(user / 1000), math.floor(user / 100) % 10, name)
+  return wrk.format("POST", path, PLATFORM, ('{"code":"%s"}'):format(code))
+end
+
+-- One of the ten codes of one of so many users, who lie evenly among all users.
+local function verify_right(users)
+  local user = math.random(0, users - 1) * math.floor(owners / users)
+  return verify(user, "u" .. user % 100, ("%08d"):format(user * 10 + math.random(0, 9)))
 end
 
 local function list(count)
@@ -69,10 +82,32 @@ function workloads.mix()
   return workloads[sent % 10 == 0 and "post" or "get"]()
 end
 
+function workloads.verify()
+  return verify_right(1000)
+end
+
+function workloads.verifyone()
+  return verify_right(1)
+end
+
+-- Each wrong code is another user's, so that none is locked out and each failure is stored.
+function workloads.wrong()
+  return verify(math.random(0, owners - 1), ("w%d-%d"):format(seed, sent), fresh())
+end
+
+function workloads.verifymix()
+  return workloads[sent % 10 == 0 and "wrong" or "verify"]()
+end
+
 function init(args)
   level, seed = LEVELS[args[2]], tonumber(args[4])
   owners = math.floor(tonumber(args[3]) / 10 / level.users)
   math.randomseed(seed)
+  if args[6] == "close" then
+    for _, headers in ipairs({ROLE, JSON, PLATFORM}) do
+      headers["Connection"] = "close"
+    end
+  end
   local pause = tonumber(args[5] or 0)
   if pause > 0 then
     -- Exponentially distributed, so that requests arrive like those of many independent users.

@@ -1,6 +1,7 @@
 """The workloads, and how wrk runs them against a server."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .servers import USER, Server, call
+
+CUT = 64
+"""As many responses may be lost when wrk ends: one on each connection."""
 
 SCRIPT = Path(__file__).with_name("load.lua")
 
@@ -24,11 +28,18 @@ class Workload(NamedTuple):
     """The factor by which its run is longer than the usual run."""
     pause: int = 0
     """Milliseconds that each connection waits before a request, on average."""
+    closing: bool = False
+    """Whether each request has a connection of its own."""
 
     @property
     def reads(self) -> bool:
         """Whether it only reads."""
         return self.kind in ("get", "list")
+
+    @property
+    def refused(self) -> bool:
+        """Whether it verifies wrong codes, which must be refused and counted, and not locked."""
+        return self.kind in ("wrong", "verifymix")
 
     def even(self, part: float) -> bool:
         """Whether the busier worker's share is small enough.
@@ -48,6 +59,12 @@ LONG_2 = Workload("GET a list of 200,000, 2 clients, continuously", "long", 2)
 MIX = Workload("90 % GET one, 10 % POST one", "mix")
 GET_64 = Workload("GET one, 64 connections", "get", 64)
 POST_64 = Workload("POST one, 64 connections", "post", 64)
+VERIFY = Workload("verify a right code, 1,000 users", "verify")
+VERIFY_ONE = Workload("verify a right code, one user", "verifyone")
+WRONG = Workload("verify a wrong code", "wrong")
+VERIFY_MIX = Workload("verify 90 % right, 10 % wrong codes", "verifymix")
+VERIFY_CLOSING = Workload("verify a right code, a connection each", "verify", closing=True)
+GET_CLOSING = Workload("GET one, a connection each", "get", closing=True)
 DELETE = Workload("DELETE one", "delete")
 RATES = (
     Workload("GET one, 1,000 requests/s", "get", 64, pause=64),
@@ -88,12 +105,14 @@ def run(
     """
     command = _wrk(server, workload, stored, seconds * workload.patience, seed)
     server.warm()
-    before = server.work()
+    before, refused = server.work(), refusals(server) if workload.refused else 0
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if alone:
         server.settle()
     work = [used - before.get(worker, 0.0) for worker, used in server.work().items()]
     told = _told(server, workload, output)
+    if workload.refused and not 0 <= refusals(server) - refused - told["status"] <= CUT:
+        raise SystemExit(f"bench: {workload.title}: other codes than the wrong ones were refused")
     rate = told["requests"] / told["seconds"]
     spent = sum(work) / told["requests"] * 1e6
     return Run(rate, told["p50"], told["p99"], max(work) / sum(work), spent)
@@ -121,15 +140,25 @@ def _wrk(server: Server, workload: Workload, stored: int, seconds: int, seed: in
         *("--duration", f"{seconds}s", "--timeout", "60s", "--script", str(SCRIPT)),
         *(f"http://127.0.0.1:{server.port}", "--"),
         *(workload.kind, server.subject.level, str(stored), str(seed), str(workload.pause)),
+        *(["close"] if workload.closing else []),
     ]
 
 
 def _told(server: Server, workload: Workload, output: str) -> dict[str, float]:
     """The summary that load.lua prints. Ends the benchmark if a request failed."""
     told: dict[str, float] = json.loads(output.splitlines()[-1])
-    if told["status"] or told["socket"] or not told["requests"]:
+    if (told["status"] and not workload.refused) or told["socket"] or not told["requests"]:
         raise SystemExit(f"bench: {server.subject.name}, {workload.title}: {output}")
     return told
+
+
+def refusals(server: Server) -> int:
+    """How many codes were refused. Ends the benchmark if a user was locked out, or got 503."""
+    _, metrics = call(server.port, "GET", "/metrics")
+    counts = re.findall(rb'^barring_verifications_total{outcome="(\w+)"} (\d+)', metrics, re.M)
+    if {outcome for outcome, _ in counts} - {b"verified", b"refused"}:
+        raise SystemExit(f"bench: {server.subject.name}: a verification was not decided: {counts}")
+    return int(dict(counts).get(b"refused", 0))
 
 
 def run_evenly(server: Server, workload: Workload, stored: int, seconds: int, seed: int) -> Run:

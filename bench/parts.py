@@ -16,7 +16,22 @@ from tests.postgres import cluster
 
 from . import load
 from .latency import long_requests, rates, slow_clients
-from .load import DELETE, GET, LIST, POST, POST_100, POST_10000, Workload
+from .load import (
+    DELETE,
+    GET,
+    GET_CLOSING,
+    LIST,
+    MIX,
+    POST,
+    POST_100,
+    POST_10000,
+    VERIFY,
+    VERIFY_CLOSING,
+    VERIFY_MIX,
+    VERIFY_ONE,
+    WRONG,
+    Workload,
+)
 from .plan import Plan, measure, turned
 from .report import Results
 from .servers import (
@@ -96,6 +111,27 @@ def workloads_of(subject: Subject) -> tuple[Workload, ...]:
     return tuple(w for w in load.ALL if w.reads or not subject.reads_only)
 
 
+def verification(plan: Plan, results: Results) -> None:
+    """Verification, compared with operations on codes in the same round."""
+    # Rows of their own: part `peers` has the same operations.
+    get, post, mix = (
+        w._replace(title=f"{w.title}, in part `verification`") for w in (GET, POST, MIX)
+    )
+    verifying = (VERIFY, VERIFY_ONE, VERIFY_MIX, WRONG, GET_CLOSING, VERIFY_CLOSING)
+    for turn in range(plan.rounds):
+        with ExitStack() as stack:
+            server = plan.start(stack, OURS, plan.stored)
+            numbered = [*enumerate((get, post, mix, *verifying))]
+            for number, workload in turned(numbered, turn):
+                measure(plan, results, server, workload, plan.stored, number)
+    results.compare(VERIFY, get, OURS, 0.8)
+    results.compare(WRONG, post, OURS, 0.7)
+    results.compare(VERIFY_CLOSING, GET_CLOSING, OURS, 0.85)
+    for one, other, most in ((VERIFY, get, 1.25), (VERIFY_MIX, mix, 1)):
+        ratio = results.p99(one, OURS) / results.p99(other, OURS)
+        results.at_most(f"{one.title}: p99 relative to {other.title}", ratio, most)
+
+
 def slow_disk(plan: Plan, results: Results) -> None:
     """POST on a slow disk: every sync takes 2 ms longer."""
     workload = Workload("POST one, slow disk", "post")
@@ -119,10 +155,10 @@ def scale(plan: Plan, results: Results) -> None:
             ]
             for server, _ in pairs:
                 results.note(server.subject.name, "cold start, s", server.cold_start)
-            for number, workload in enumerate((GET, LIST, POST)):
+            for number, workload in enumerate((GET, LIST, POST, VERIFY, WRONG)):
                 for server, stored in turned(pairs, turn):
                     measure(plan, results, server, workload, stored, number)
-    for workload in (GET, LIST, POST):
+    for workload in (GET, LIST, POST, VERIFY, WRONG):
         results.ratio(workload, large, small, 0.85)
     starts = [results.noted(subject, "cold start, s") for subject in (large, small)]
     results.at_most(f"Extra cold start with {plan.large:,} codes, s", starts[0] - starts[1], 0.05)
@@ -194,6 +230,7 @@ def _long_lists(server: Server, least: "sqlite3.Connection", number: int) -> tup
 
 PARTS: dict[str, Callable[[Plan, Results], None]] = {
     "peers": peers,
+    "verification": verification,
     "rates": rates,
     "slow-disk": slow_disk,
     "scale": scale,

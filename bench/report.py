@@ -63,6 +63,13 @@ class Results:
         words = f"{workload.title}: {one.name} vs {other.name}"
         self.goals.append(Goal(words, f"≥ {least:g} x", f"{found:.2f} x", found >= least))
 
+    def compare(self, workload: Workload, other: Workload, subject: Subject, least: float) -> None:
+        """Set the goal that a server handles `least` times the requests/s of another workload."""
+        pairs = zip(self.runs[workload][subject.name], self.runs[other][subject.name], strict=True)
+        found = statistics.median(one.rate / two.rate for one, two in pairs)
+        words = f"{workload.title} vs {other.title}"
+        self.goals.append(Goal(words, f"≥ {least:g} x", f"{found:.2f} x", found >= least))
+
     def at_most(self, words: str, found: float, most: float) -> None:
         """Set the goal that a value is at most `most`."""
         self.goals.append(Goal(words, f"≤ {most:g}", f"{found:.3g}", found <= most))
