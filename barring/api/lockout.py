@@ -18,7 +18,7 @@ _USER = LEVELS[0]
 
 def blueprint(verifier: Verifier) -> JSONBlueprint:
     """The operations that show and lift the lock-out of a user."""
-    lockout = _USER.blueprint("lockout")
+    lockout = _USER.blueprint("lockout", "lockout")
 
     @lockout.get("/")
     @requires(Role.GROUP_ADMIN)

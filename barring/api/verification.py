@@ -22,7 +22,7 @@ _USER = LEVELS[0]
 
 def blueprint(verifier: Verifier) -> JSONBlueprint:
     """The operation that verifies a code of a user."""
-    verification = _USER.blueprint("verification")
+    verification = _USER.blueprint("verification", "verification")
 
     @verification.post("/")
     @requires(Role.TENANT_ADMIN, Role.CALL_PLATFORM)
