@@ -31,6 +31,9 @@ class Verification(Response):
     description = fields.String(required=True, metadata={"example": "Night shift"})
 
 
+_FIELDS = (*Verification().fields,)  # Once: a schema takes 40 µs to make.
+
+
 class Lockout(Response):
     """The failed verifications of a user, and the end of the lock."""
 
@@ -43,7 +46,7 @@ class Lockout(Response):
 def dump(owner: domain.Owner, code: domain.AuthorizationCode) -> dict[str, str]:
     """Dump a verified code and its owner. The description, which may be long, comes last."""
     dumped = dump_code(code) | {"level": owner.level}
-    return {name: dumped[name] for name in Verification().fields if name in dumped}
+    return {name: dumped[name] for name in _FIELDS if name in dumped}
 
 
 def dump_lockout(failures: int, locked_until: int) -> dict[str, Any]:
