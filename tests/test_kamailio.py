@@ -183,6 +183,17 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield platform
 
 
+def test_script_is_valid_as_shipped(platform: Platform) -> None:
+    """Kamailio finds no fault with the script; the guide's example of a user is what tests use."""
+    script = platform.folder / "kamailio.cfg"
+    command = [needs("kamailio", "/usr/sbin/kamailio"), "-c", "-f", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ERROR" not in done.stderr
+    example = USER.format("anna", "correct horse").replace("  $", "     $")
+    assert example in (ROOT / "docs" / "kamailio.md").read_text()
+
+
 def went_through(call: Call, number: str) -> bool:
     """Whether the callee was called, accepted, and saw the number alone in every message."""
     requests = [message.split("\n\n")[1].split(" ")[0] for message in call.received]
