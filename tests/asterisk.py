@@ -35,23 +35,26 @@ def install() -> None:
     if ready.exists():
         return
     if os.geteuid():
-        raise NoAsterisk("debootstrap and chroot need root: run it as root")
+        raise NoAsterisk("run it as root, which debootstrap and chroot need")
     debootstrap = shutil.which("debootstrap", path="/usr/sbin:/usr/bin")
     if not debootstrap:
         raise NoAsterisk("debootstrap is missing; on Debian: apt install debootstrap")
     try:
         httpx.get(f"{MIRROR}/dists/sid/InRelease", timeout=10).raise_for_status()
     except httpx.HTTPError as error:
-        raise NoAsterisk(f"{MIRROR} has no sid for us ({error}): connect this machine") from None
+        advice = "it needs a network, or a proxy in the variable http_proxy"
+        raise NoAsterisk(f"cannot reach {MIRROR} ({error}); {advice}") from None
     shutil.rmtree(DEBIAN, ignore_errors=True)
     log = DEBIAN.with_name("asterisk.log")
     log.parent.mkdir(exist_ok=True)
     options = ["--variant=minbase", "--include=asterisk,sip-tester", "sid", str(DEBIAN), MIRROR]
     with log.open("w") as output:
-        command = ["timeout", "900", debootstrap, *options]
+        # The mounts of a debootstrap that is killed end with their namespace.
+        command = ["unshare", "--mount", "timeout", "900", debootstrap, *options]
         done = subprocess.run(command, stdout=output, stderr=output, check=False)
     if done.returncode:
-        raise NoAsterisk(f"debootstrap fails: see {log}, and repeat when sid is consistent again")
+        advice = "if packages of sid do not fit together today, repeat it later"
+        raise NoAsterisk(f"debootstrap failed, see {log}; {advice}")
     ready.touch()
 
 
