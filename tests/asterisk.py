@@ -98,6 +98,7 @@ class Asterisk:
         (modules,) = DEBIAN.glob("usr/lib/*/asterisk/modules")
         for file in DATA.iterdir():
             text = file.read_text().replace("@PORT@", str(self.port))
+            text = text.replace("@SERVICE_PORT@", str(self.service_port))
             text = text.replace("@CARRIER_PORT@", str(self.carrier_port))
             text = text.replace("@MODULES@", str(modules.relative_to(DEBIAN)))
             (self.folder / file.name).write_text(text.replace("@FOLDER@", str(self.inside)))
@@ -127,22 +128,31 @@ class Asterisk:
             for process in (carrier, asterisk):
                 process.wait(timeout=30)
 
-    def call(self, number: str, keys: str = "", claims: str = "anna") -> Call:
-        """Dial a number as anna, and key in the keys once the call is answered."""
+    def call(self, number: str, keys: str = "", user: str = "anna", claims: str = "") -> Call:
+        """Dial a number as a user, and key in the keys once the call is answered.
+
+        `claims` is the user in the header From, if it is another.
+        """
         before, records = self._reached(), self.read(RECORDS)
         (self.folder / "caller.log").unlink(missing_ok=True)
-        sipp = self._sipp("caller", free_port())
+        options = {
+            "-m": "1",
+            "-timeout": str(CALL_SECONDS),
+            "-s": number,
+            "-au": user,
+            "-ap": f"{user}-password",
+            "-message_file": "caller.log",
+        }
+        command = [*self._sipp("caller", free_port()), "-timeout_error", "-trace_msg"]
+        command += [word for option in options.items() for word in option]
+        command += ["-key", "keys", keys, "-key", "from", claims or user]
         done = subprocess.run(
-            self._inside(
-                *sipp, "-m", "1", "-timeout", str(CALL_SECONDS), "-timeout_error",
-                "-s", number, "-key", "keys", keys, "-key", "from", claims,
-                "-trace_msg", "-message_file", "caller.log", f"127.0.0.1:{self.port}",
-            ),
+            self._inside(*command, f"127.0.0.1:{self.port}"),
             capture_output=True,
             text=True,
             timeout=CALL_SECONDS + 10,
             check=False,
-        )  # fmt: skip
+        )
         messages = self.read("caller.log")
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr + messages
         call = Call(messages, self._reached()[len(before) :])

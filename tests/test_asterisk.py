@@ -20,6 +20,7 @@ SECRET = "platform-secret-".ljust(40, "0")
 TENANT = "/api/v1/tenants/acme"
 GROUP = f"{TENANT}/groups/sales"
 ANNA = f"{GROUP}/users/anna"
+BOB = f"{TENANT}/groups/support/users/bob"
 SERVICE = "services/outgoing_call_barring"
 BARRED = "0039061234"
 
@@ -145,13 +146,24 @@ def test_malformed_number_is_refused(asterisk: Asterisk, dialled: str) -> None:
 
 def test_user_is_who_authenticated(asterisk: Asterisk, online: Service) -> None:
     """Neither the caller id nor the header From lets anna use bob's code."""
-    bob = f"{GROUP}/users/bob"
     with admin(online) as client:
-        client.post(f"{bob}/{SERVICE}/codes/", json={"code": WRONG})
+        client.post(f"{BOB}/{SERVICE}/codes/", json={"code": WRONG}).raise_for_status()
     assert asterisk.call(f"*{WRONG}*{BARRED}", keys=f"{WRONG}#{WRONG}#").reached == []
     call = asterisk.call(f"*{WRONG}*{BARRED}", claims="bob")
     assert (call.status, call.reached) == (401, [])
-    assert (failures(online), failures(online, bob)) == (3, 0)
+    assert (failures(online), failures(online, BOB)) == (3, 0)
+
+
+def test_endpoint_can_belong_to_another_group(asterisk: Asterisk, online: Service) -> None:
+    """The URL that its `set_var` names counts: bob needs a code of his own group."""
+    with admin(online) as client:
+        code = {"code": WRONG, "description": "Bob"}
+        client.post(f"{BOB}/{SERVICE}/codes/", json=code).raise_for_status()
+    call = asterisk.call(f"*{WRONG}*{BARRED}", user="bob")
+    assert (call.reached, call.record["userfield"]) == ([BARRED], "user: Bob")
+    keys = f"{RIGHT['group']}#" * 2
+    assert asterisk.call(f"*{RIGHT['group']}*{BARRED}", keys=keys, user="bob").reached == []
+    assert failures(online, BOB) == 3
 
 
 @pytest.mark.parametrize("number", ["112", f"*{WRONG}*112"])
