@@ -56,14 +56,17 @@ class Verifier:
             self._limit_memory(now, deadline)
             remembered = self._not_stored.get(owner, ())
             if remembered and is_locked(self.policy.after_failures(remembered, lockout, now), now):
-                self._store_failures(owner, deadline)
+                self._store_remembered(owner, deadline)
                 raise StorageUnavailable("failed verifications could not be stored; try again")
             if found:
                 return found
             if self.policy.attempts:
-                # Remembered until stored: otherwise a full disk would allow any number of guesses.
-                self._not_stored.setdefault(owner, []).append(now)
-                self._store_failures(owner, deadline)
+                try:
+                    self._store(owner, [now], deadline)
+                except BaseException:
+                    # Otherwise a full disk would allow any number of guesses.
+                    self._not_stored.setdefault(owner, []).append(now)
+                    raise
         raise Refused
 
     def status(self, owner: Owner) -> tuple[int, int]:
@@ -78,11 +81,14 @@ class Verifier:
         removed = self._storage.remove_lockout(owner)
         return bool(self._not_stored.pop(owner, ())) or removed
 
-    def _store_failures(self, owner: Owner, deadline: float) -> None:
-        """Store the remembered failures of a user, and forget them."""
-        times = tuple(self._not_stored[owner])
+    def _store(self, owner: Owner, times: list[int], deadline: float) -> None:
         after = partial(self.policy.after_failures, times)
         self._storage.add_failure(owner, after, _left(deadline))
+
+    def _store_remembered(self, owner: Owner, deadline: float) -> None:
+        """Store the remembered failures of a user, and forget them."""
+        times = [*self._not_stored[owner]]
+        self._store(owner, times, deadline)
         if more := self._not_stored.pop(owner, [])[len(times) :]:
             self._not_stored[owner] = more
 
@@ -94,7 +100,7 @@ class Verifier:
             if times[-1] <= now - DAY:
                 del self._not_stored[owner]
         if sum(map(len, self._not_stored.values())) >= MAX_REMEMBERED:
-            self._store_failures(next(iter(self._not_stored)), deadline)
+            self._store_remembered(next(iter(self._not_stored)), deadline)
 
     @contextmanager
     def _turn(self, owner: Owner) -> Iterator[None]:
