@@ -61,6 +61,11 @@ class Platform:
         with ThreadPoolExecutor(50) as pool:
             return list(pool.map(lambda code: self.verify(code, user), codes))
 
+    def at_users(self, code: str, count: int) -> list[int]:
+        """The statuses of tries of one code, for as many users at once."""
+        with ThreadPoolExecutor(50) as pool:
+            return list(pool.map(lambda number: self.verify(code, f"u{number}"), range(count)))
+
     def guess(self, workers: int) -> Counter[int]:
         """How wrong tries end, until no worker verifies the right code any more."""
         statuses: Counter[int] = Counter()
