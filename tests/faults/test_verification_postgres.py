@@ -10,13 +10,13 @@ import psycopg
 import pytest
 
 from barring.storage.postgres.connections import CONNECTIONS
+from tests.call_platform import LIMIT, TIME_LIMIT, Platform
 from tests.command import succeed
 from tests.postgres import Cluster, cluster
 from tests.waiting import await_that
 
 from .server import Server
 from .test_postgres import OTHERS, proxy
-from .verifying import LIMIT, TIME_LIMIT, Platform
 
 pytestmark = pytest.mark.long
 

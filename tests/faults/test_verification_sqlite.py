@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.call_platform import LIMIT, TIME_LIMIT, Platform
 from tests.command import succeed
 from tests.waiting import await_that
 
@@ -17,7 +18,6 @@ from .mounts import disk, small
 from .server import Server
 from .test_disk import full, limited, plain
 from .test_locks import locked
-from .verifying import LIMIT, TIME_LIMIT, Platform
 
 pytestmark = pytest.mark.long
 
