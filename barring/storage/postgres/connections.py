@@ -106,11 +106,12 @@ class Pool(ConnectionPool[Connection]):
 
         The pool's own `check` queries the server, and waits longer after each dead connection.
         """
+        until = time.monotonic() + (timeout or self.timeout)
         connection = super().getconn(timeout)
         if _readable(connection):
             connection.close()
             self.putconn(connection)
-            connection = super().getconn(timeout)
+            connection = super().getconn(until - time.monotonic())
         return connection
 
     def putconn(self, conn: Connection) -> None:
