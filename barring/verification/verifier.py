@@ -12,8 +12,8 @@ from barring.storage.base import Storage, StorageUnavailable
 
 from .lockout import Policy
 
-TIME_LIMIT = 1.0
-"""Seconds that a verification may take, including waits: a caller is on the line."""
+TIME_LIMIT = 0.9
+"""Seconds that a verification may take, including waits: the response must be sent within 1 s."""
 
 MAX_REMEMBERED = 10_000
 """As many failures that could not be stored stop all verifications of a process."""

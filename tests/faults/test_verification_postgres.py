@@ -74,6 +74,7 @@ def table_locked(server: Cluster) -> Iterator[None]:
         yield
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("fault", "used"),
     [(stopped, True), (killed, True), (hung, True), (table_locked, True), (hung, False)],
@@ -152,6 +153,7 @@ def refused(server: Cluster) -> Iterator[None]:
     server.execute("DROP TRIGGER refuse ON lockouts")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", [writes_locked, turn_taken, read_only, refused])
 def test_fault_gives_no_more_guesses(
     tmp_path: Path, own: Cluster, fault: Callable[[Cluster], AbstractContextManager[None]]

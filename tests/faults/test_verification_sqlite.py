@@ -59,6 +59,7 @@ def add_codes(folder: Path, settings: dict[str, str]) -> None:
         succeed(folder, "add", "footenant", "foogroup", user, "right", **settings)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("place", "fault", "workers"),
     [
@@ -106,6 +107,7 @@ def test_fault_gives_no_more_guesses(
             assert len(server.workers()) == workers
 
 
+@pytest.mark.alone
 def test_read_only_database_gives_no_more_guesses(tmp_path: Path) -> None:
     """On a disk that has become read-only, wrong codes are 503, and then all codes of the user."""
     with disk(tmp_path / "place") as place:
