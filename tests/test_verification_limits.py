@@ -63,15 +63,16 @@ def test_any_string_counts(
 
 def test_malformed_bodies_do_not_count(service: Service, users: list[str]) -> None:
     """What is refused with 400 looks at no code, and is no failure."""
+    bodies: list[object] = [
+        {},
+        [],
+        {"code": 4711},
+        {"code": None},
+        {"code": ["x"]},
+        {"code": "x", "a": 1},
+    ]
     with service.client(**PLATFORM) as client:
-        for body in (
-            {},
-            {"code": 4711},
-            {"code": None},
-            {"code": "x", "more": 1},
-            [],
-            {"code": ["x"]},
-        ):
+        for body in bodies:
             response = client.post(verification_path(users[0]), json=body)
             assert response.status_code == 400, body
     assert failures(service, users[0]) == 0
@@ -102,8 +103,11 @@ def test_lock_tells_nothing_about_a_code(platform: Platform, users: list[str]) -
     assert {response.status_code for response in responses} == {429}
     assert len({response.text for response in responses}) == 1
     varying = {"date", "x-request-id", "retry-after"}
-    headers = [{*response.headers.items()} for response in responses]
-    assert {name for name, _ in set.union(*headers) - set.intersection(*headers)} <= varying
+    headers = [
+        {name: text for name, text in response.headers.items() if name not in varying}
+        for response in responses
+    ]
+    assert all(each == headers[0] for each in headers)
 
 
 @pytest.mark.long
