@@ -201,20 +201,16 @@ class Storage(ABC):
         """Remove those of `codes` that exist, in one transaction, and return them."""
 
     def find(
-        self,
-        owner: Owner,
-        code: str,
-        seconds: float | None = None,
-        is_locked: Callable[[Lockout, int], bool] = lambda lockout, now: False,
+        self, owner: Owner, code: str, is_locked: Callable[[Lockout, int], bool]
     ) -> tuple[int, Lockout, tuple[Owner, AuthorizationCode] | None]:
         """The time, a user's lockout, and the code with its owner: the user, the group or tenant.
 
-        Of several owners the nearest counts. `code` may be any string. `seconds` is the time limit.
-        For a user that is locked the code is not looked up.
+        Of several owners the nearest counts. `code` may be any string. For a user that is locked
+        the code is not looked up.
         """
         owners = owner, owner._replace(user=""), Owner(owner.tenant)
         keys = [text for each in owners for text in (*each, code)]
-        with self._connection(seconds) as connection:
+        with self._connection() as connection:
             now, lockout = self._lockout(connection, owner)
             ignored = "\0" in code or is_locked(lockout, now)
             rows = [] if ignored else connection.execute(statements.FIND, keys).fetchall()
@@ -228,9 +224,7 @@ class Storage(ABC):
         with self._connection() as connection:
             return self._lockout(connection, owner)
 
-    def add_failure(
-        self, owner: Owner, after: Callable[[Lockout, int], Lockout], seconds: float | None = None
-    ) -> Lockout:
+    def add_failure(self, owner: Owner, after: Callable[[Lockout, int], Lockout]) -> Lockout:
         """Change a user's lockout by `after`, which gets it and the time; return the new one.
 
         Also removes some of the tenant's lockouts that have expired.
@@ -246,15 +240,13 @@ class Storage(ABC):
             connection.execute(remove_expired, (owner.tenant, owner.tenant, now))
             return new
 
-        return self._write(owner, update, seconds)
+        return self._write(owner, update)
 
     def remove_lockout(self, owner: Owner) -> bool:
         """Remove a user's lockout, and return whether there was one."""
-
-        def delete(connection: Any) -> bool:
-            return bool(connection.execute(statements.REMOVE_LOCKOUT, owner).rowcount)
-
-        return self._write(owner, delete)
+        return bool(
+            self._write(owner, lambda c: c.execute(statements.REMOVE_LOCKOUT, owner).rowcount)
+        )
 
     def _lockout(self, connection: Any, owner: Owner) -> tuple[int, Lockout]:
         statement = statements.LOCKOUT.format(now=self._NOW)
@@ -320,16 +312,14 @@ class Storage(ABC):
         return dict(zip(("codes", "users", "tenants"), counts, strict=True))
 
     @abstractmethod
-    def _write(
-        self, owner: Owner, operation: Callable[[Any], Result], seconds: float | None = None
-    ) -> Result:
+    def _write(self, owner: Owner, operation: Callable[[Any], Result]) -> Result:
         """Call an operation on codes of an owner with a connection, commit, and return its result.
 
         The operation changes nothing if it raises AlreadyExists.
         """
 
     @abstractmethod
-    def _connection(self, seconds: float | None = None) -> AbstractContextManager[Any]:
+    def _connection(self) -> AbstractContextManager[Any]:
         """A driver connection for one short read."""
 
     @abstractmethod

@@ -1,7 +1,6 @@
 """Verification of a code that a user has keyed in."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -9,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from barring.domain import DAY, AuthorizationCode, Owner
 from barring.storage.base import Storage, StorageUnavailable
+from barring.storage.time_limit import seconds_left, time_limit
 
 from .lockout import Policy
 
@@ -47,22 +47,21 @@ class Verifier:
 
         Raises Refused, Locked, or StorageUnavailable if that is not decided within TIME_LIMIT.
         """
-        deadline = time.monotonic() + TIME_LIMIT
-        with self._turn(owner):
-            is_locked = self.policy.is_locked
-            now, lockout, found = self._storage.find(owner, code, _left(deadline), is_locked)
+        is_locked = self.policy.is_locked
+        with time_limit(TIME_LIMIT), self._turn(owner):
+            now, lockout, found = self._storage.find(owner, code, is_locked)
             if is_locked(lockout, now):
                 raise Locked(lockout.locked_until - now)
-            self._limit_memory(now, deadline)
+            self._limit_memory(now)
             remembered = self._not_stored.get(owner, ())
             if remembered and is_locked(self.policy.after_failures(remembered, lockout, now), now):
-                self._store_remembered(owner, deadline)
+                self._store_remembered(owner)
                 raise StorageUnavailable("failed verifications could not be stored; try again")
             if found:
                 return found
             if self.policy.attempts:
                 try:
-                    self._store(owner, [now], deadline)
+                    self._store(owner, [now])
                 except BaseException:
                     # Otherwise a full disk would allow any number of guesses.
                     self._not_stored.setdefault(owner, []).append(now)
@@ -81,18 +80,17 @@ class Verifier:
         removed = self._storage.remove_lockout(owner)
         return bool(self._not_stored.pop(owner, ())) or removed
 
-    def _store(self, owner: Owner, times: list[int], deadline: float) -> None:
-        after = partial(self.policy.after_failures, times)
-        self._storage.add_failure(owner, after, _left(deadline))
+    def _store(self, owner: Owner, times: list[int]) -> None:
+        self._storage.add_failure(owner, partial(self.policy.after_failures, times))
 
-    def _store_remembered(self, owner: Owner, deadline: float) -> None:
+    def _store_remembered(self, owner: Owner) -> None:
         """Store the remembered failures of a user, and forget them."""
         times = [*self._not_stored[owner]]
-        self._store(owner, times, deadline)
+        self._store(owner, times)
         if more := self._not_stored.pop(owner, [])[len(times) :]:
             self._not_stored[owner] = more
 
-    def _limit_memory(self, now: int, deadline: float) -> None:
+    def _limit_memory(self, now: int) -> None:
         """Raise StorageUnavailable if too many failures are remembered and none can be stored."""
         if sum(map(len, self._not_stored.values())) < MAX_REMEMBERED:
             return
@@ -100,19 +98,15 @@ class Verifier:
             if times[-1] <= now - DAY:
                 del self._not_stored[owner]
         if sum(map(len, self._not_stored.values())) >= MAX_REMEMBERED:
-            self._store_remembered(next(iter(self._not_stored)), deadline)
+            self._store_remembered(next(iter(self._not_stored)))
 
     @contextmanager
     def _turn(self, owner: Owner) -> Iterator[None]:
         with self._making:
             turn = self._turns.setdefault(owner, threading.Lock())
-        if not turn.acquire(timeout=TIME_LIMIT):
+        if not turn.acquire(timeout=seconds_left(TIME_LIMIT)):
             raise StorageUnavailable("other verifications of this user take too long")
         try:
             yield
         finally:
             turn.release()
-
-
-def _left(deadline: float) -> float:
-    return max(0.01, deadline - time.monotonic())

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 from barring.storage.base import OutcomeUnknown, StorageError, StorageUnavailable
+from barring.storage.time_limit import seconds_left
 
 CONNECTIONS = 16
 """The maximum per worker. More connections than the database has processors do not help."""
@@ -55,9 +56,6 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     patience: float | None = RESPONSE_SECONDS
     """Seconds to wait for a response; None means forever."""
 
-    deadline: float | None = None
-    """When, by time.monotonic, the last response must have arrived."""
-
     warned = False
     """Whether the server has sent a warning since this was last set to False."""
 
@@ -75,9 +73,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait as psycopg does, and close the connection if that takes too long."""
         began = time.monotonic()
-        patience = self.patience
-        if self.deadline and patience:
-            patience = min(patience, max(0.001, self.deadline - began))
+        patience = self.patience and seconds_left(self.patience)
         try:
             return super().wait(gen, interval, timeout or patience)
         except psycopg.Error:
@@ -106,12 +102,11 @@ class Pool(ConnectionPool[Connection]):
 
         The pool's own `check` queries the server, and waits longer after each dead connection.
         """
-        until = time.monotonic() + (timeout or self.timeout)
-        connection = super().getconn(timeout)
+        connection = super().getconn(seconds_left(self.timeout))
         if _readable(connection):
             connection.close()
             self.putconn(connection)
-            connection = super().getconn(until - time.monotonic())
+            connection = super().getconn(seconds_left(self.timeout))
         return connection
 
     def putconn(self, conn: Connection) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from barring.domain import AuthorizationCode, Owner
 from barring.storage import statements
 from barring.storage.base import AlreadyExists, Result, Row, Storage, StorageUnavailable, read_codes
+from barring.storage.time_limit import seconds_left
 
 from . import connections, schema
 from .connections import CHECKOUT_SECONDS, CONNECTIONS, Connection, transaction, translate_errors
@@ -101,12 +102,7 @@ class PostgresStorage(Storage):
     def close(self) -> None:
         self._pool.close(timeout=1)
 
-    def _write(
-        self,
-        owner: Owner,
-        operation: Callable[[Connection], Result],
-        seconds: float | None = None,
-    ) -> Result:
+    def _write(self, owner: Owner, operation: Callable[[Connection], Result]) -> Result:
         """Call an operation on codes of an owner in a transaction, and return its result.
 
         Each write first locks and updates one of the 128 rows of barring_marks, chosen by a hash of
@@ -119,15 +115,13 @@ class PostgresStorage(Storage):
           (test_hung_standby_stops_writes_alone).
         """
         asked = time.monotonic()
-        limit = seconds or CHECKOUT_SECONDS
+        limit = seconds_left(CHECKOUT_SECONDS)
         busy = StorageUnavailable(f"{self}: other writes took over {limit:.1g} seconds")
         if not self._writers.acquire(timeout=limit):
             raise busy
         try:
             lock_slot = _LOCK_SLOT.format(zlib.crc32("/".join(owner).encode()) % _SLOTS)
-            left = seconds and max(0.01, asked + seconds - time.monotonic())
-            connected = self._connection(left)
-            with connected as connection, transaction(connection, self._name, lock_slot):
+            with self._connection() as connection, transaction(connection, self._name, lock_slot):
                 waited = time.monotonic() - asked
                 self.on_lock_wait(waited)
                 # The next statement may wait just as long for a lock on the table
@@ -139,13 +133,11 @@ class PostgresStorage(Storage):
             self._writers.release()
 
     @contextmanager
-    def _connection(self, seconds: float | None = None) -> Iterator[Connection]:
+    def _connection(self) -> Iterator[Connection]:
         """A connection of the pool. Raises StorageUnavailable if none is free in time."""
-        deadline = time.monotonic() + seconds if seconds else None
         with translate_errors(self._name):
             self._pool.open()  # On first use, since its threads do not survive a fork.
-            with self._pool.connection(seconds) as connection:
-                connection.deadline = deadline
+            with self._pool.connection() as connection:
                 yield connection
 
     @contextmanager

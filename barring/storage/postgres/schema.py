@@ -28,11 +28,8 @@ _STEPS = {
             tenant_id text COLLATE "C" NOT NULL,
             group_id text COLLATE "C" NOT NULL,
             user_id text COLLATE "C" NOT NULL,
-            failures text NOT NULL,
-            locked_until bigint NOT NULL,
-            locked_for bigint NOT NULL,
-            expires bigint NOT NULL,
-            PRIMARY KEY (tenant_id, group_id, user_id)
+            failures text NOT NULL, locked_until bigint NOT NULL, locked_for bigint NOT NULL,
+            expires bigint NOT NULL, PRIMARY KEY (tenant_id, group_id, user_id)
         );
         CREATE INDEX lockouts_by_expiry ON lockouts (tenant_id, expires)""",
 }

@@ -174,13 +174,11 @@ class SQLiteStorage(Storage):
             file.check_content(database, self.path, whole=True)
         return super().check()
 
-    def _write(
-        self, owner: Owner, operation: Callable[[Any], Any], seconds: float | None = None
-    ) -> Any:
-        return self._writer.write(operation, self.on_lock_wait, seconds)
+    def _write(self, owner: Owner, operation: Callable[[Any], Any]) -> Any:
+        return self._writer.write(operation, self.on_lock_wait)
 
     @contextmanager
-    def _connection(self, seconds: float | None = None) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[sqlite3.Connection]:
         """The connection to read on, which one thread at a time may use."""
         with self._connections.translate_errors, self._reading:
             yield self._connections.get("read").conn

@@ -48,14 +48,9 @@ def create_lockouts(db: Database) -> None:
     """One row for each user with failures; `expires` finds those that no longer count."""
     db.execute("""
         CREATE TABLE lockouts (
-            tenant_id TEXT NOT NULL,
-            group_id TEXT NOT NULL,
-            user_id TEXT NOT NULL,
-            failures TEXT NOT NULL,
-            locked_until INTEGER NOT NULL,
-            locked_for INTEGER NOT NULL,
-            expires INTEGER NOT NULL,
-            PRIMARY KEY (tenant_id, group_id, user_id)
+            tenant_id TEXT NOT NULL, group_id TEXT NOT NULL, user_id TEXT NOT NULL,
+            failures TEXT NOT NULL, locked_until INTEGER NOT NULL, locked_for INTEGER NOT NULL,
+            expires INTEGER NOT NULL, PRIMARY KEY (tenant_id, group_id, user_id)
         ) STRICT, WITHOUT ROWID""")
     db.execute("CREATE INDEX lockouts_by_expiry ON lockouts (tenant_id, expires)")
 

@@ -16,6 +16,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from barring.storage.base import AlreadyExists, OutcomeUnknown, StorageUnavailable
+from barring.storage.time_limit import is_limited, seconds_left
 
 from .connections import Connections
 from .file import BUSY_TIMEOUT
@@ -51,16 +52,11 @@ class Writer:
         self._submitted = False  # Whether a submitted task has yet to take the waiting writes.
         self._task: Future[None]
 
-    def write(
-        self,
-        operation: Operation,
-        on_wait: Callable[[float], object],
-        seconds: float | None = None,
-    ) -> Any:
+    def write(self, operation: Operation, on_wait: Callable[[float], object]) -> Any:
         """Commit an operation, and return its result. `on_wait` gets the seconds that it waited.
 
         An operation that raises AlreadyExists has changed nothing. Raises StorageUnavailable after
-        too long a wait, and with `seconds` OutcomeUnknown if it then has begun.
+        too long a wait, and with a time limit OutcomeUnknown if it then has begun.
         """
         job = _Job(operation)
         with self._submitting:
@@ -75,12 +71,12 @@ class Writer:
                     raise
             task = self._task
         try:
-            self._await(task, seconds or self._seconds)
+            self._await(task)
         except StorageUnavailable as error:
             with suppress(ValueError):
                 self._waiting.remove(job)
                 raise
-            if seconds:
+            if is_limited():
                 raise OutcomeUnknown(str(error)) from None
             while not job.done:  # No longer queued: a task has taken it, and sets `done`.
                 time.sleep(0.01)
@@ -95,14 +91,15 @@ class Writer:
         asked = time.monotonic()
         task = self._thread.submit(self._lock.acquire)
         try:
-            self._await(task, self._seconds)
+            self._await(task)
             with self._connections.transaction(self._seconds_left(asked), database, commit=commit):
                 yield
         finally:
             # The lock may be granted only after the wait for it was given up.
             task.add_done_callback(lambda _: self._lock.release())
 
-    def _await(self, task: "Future[None]", seconds: float) -> None:
+    def _await(self, task: "Future[None]") -> None:
+        seconds = seconds_left(self._seconds)
         try:
             task.result(seconds)
         except TimeoutError:
