@@ -55,8 +55,6 @@ def storage(postgres: str) -> Storage:
     return storage
 
 
-
-
 def test_tables_are_made_once_and_kept(storage: Storage, postgres: str) -> None:
     """A later start finds what is there; a database of a later release is refused."""
     storage.add(OWNER, [Code("01", "")])
