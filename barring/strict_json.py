@@ -3,15 +3,17 @@
 import itertools
 import json
 import math
-import re
 from typing import Any
+
+import orjson
 
 from barring.pauses import PART, pause
 
 _objects = itertools.count(1)
 """Counts the parsed objects of all texts."""
 
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SHORT = 1_000_000
+"""Up to this many characters, a text is parsed in a few milliseconds without a pause."""
 
 
 class NotJSON(Exception):
@@ -24,9 +26,11 @@ def parse_json(text: str) -> Any:
     Raises NotJSON for what RFC 8259 forbids or leaves open: NaN and Infinity, repeated keys, lone
     surrogates, and nesting or numbers beyond what Python supports.
     """
+    if len(text) <= _SHORT and (value := _parse_canonical(text)) is not None:
+        return value
     try:
         value = _decoder.decode(text)
-        if _SURROGATE.search(text):
+        if "\\ud" in text or "\\uD" in text:  # Half a surrogate pair cannot be encoded.
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise NotJSON("it contains half of a surrogate pair") from None
@@ -38,6 +42,18 @@ def parse_json(text: str) -> Any:
     except ValueError:
         raise NotJSON("a number has too many digits") from None
     return value
+
+
+def _parse_canonical(text: str) -> Any:
+    """The value of a text that orjson would write just so, or None.
+
+    orjson takes a third of the time, but also accepts repeated keys. It never writes them.
+    """
+    try:
+        value = orjson.loads(text)
+        return value if orjson.dumps(value).decode() == text else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

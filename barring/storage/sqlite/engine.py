@@ -15,7 +15,8 @@ from sqlite_utils import Database
 from barring.domain import AuthorizationCode, Owner
 from barring.files import replacing
 from barring.pauses import PART
-from barring.storage.base import NO_DATABASE, AlreadyExists, Row, Storage, StorageError, read_codes
+from barring.storage.base import NO_DATABASE, AlreadyExists, Storage, StorageError, read_codes
+from barring.storage.staging import Row
 from barring.storage.statements import COLUMNS, EXPORT, LIST, OWNER, READ, REMOVE_ALL_EXPIRED
 
 from . import file, restore, schema
@@ -106,8 +107,8 @@ class SQLiteStorage(Storage):
             return read_codes(database.conn.execute(LIST, owner))
 
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
-        plain = {new.code: new.description for new in codes if not any(new[2:])}
-        full = {new.code: new[1:] for new in codes if any(new[2:])}
+        plain = {new.code: new.description for new in codes if not new.class_of_service}
+        full = {new.code: new[1:] for new in codes if new.class_of_service}
         parameters = (*owner, orjson.dumps(plain).decode(), orjson.dumps(full).decode())
 
         def insert(database: Database) -> None:
