@@ -6,7 +6,8 @@ import pytest
 
 from barring.domain import AuthorizationCode as Code
 from barring.domain import Owner
-from barring.storage.base import Existing, StagedRow, Storage
+from barring.storage.base import Storage
+from barring.storage.staging import Existing, StagedRow
 from tests.storage_contract import LEVELS, OWNER, EngineContract
 
 

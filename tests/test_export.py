@@ -19,8 +19,8 @@ from barring.bulk.reader import Reader
 from barring.bulk.writer import Writer
 from barring.domain import AuthorizationCode as Code
 from barring.domain import Owner
-from barring.storage.base import StagedRow
 from barring.storage.sqlite.engine import SQLiteStorage
+from barring.storage.staging import StagedRow
 from schemas.rules import CODE_PATTERN, code_rule
 from tests.command import BARRING, failure, succeed
 from tests.service import ROOT, environment

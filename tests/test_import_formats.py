@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from barring.bulk.formats import COLUMNS, InputError, Rejected
 from barring.bulk.reader import Reader
 from barring.bulk.writer import Writer
-from barring.storage.base import Row, StagedRow
+from barring.storage.staging import Row, StagedRow
 from schemas.rules import CODE_PATTERN, code_rule
 from tests.service import codes_path
 

@@ -13,7 +13,7 @@ from barring.bulk.writer import Writer
 from barring.domain import AuthorizationCode as Code
 from barring.domain import Owner
 from barring.storage import open_storage
-from barring.storage.base import StagedRow
+from barring.storage.staging import StagedRow
 from schemas.rules import CODE_PATTERN, code_rule
 from tests.command import failure, succeed
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from barring.domain import Owner
-from barring.storage.base import StagedRow
+from barring.storage.staging import StagedRow
 from schemas.rules import CLASS_OF_SERVICE, DESCRIPTION, GROUP_MISSING, OWNER_ID, TextRule
 
 from . import formats

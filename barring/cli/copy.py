@@ -10,7 +10,8 @@ import click
 import orjson
 
 from barring.storage import open_storage
-from barring.storage.base import Row, StagedRow, Storage, StorageError
+from barring.storage.base import Storage, StorageError
+from barring.storage.staging import Row, StagedRow
 
 from .common import BATCH, audit, main, progress
 

@@ -16,7 +16,8 @@ from barring.bulk.reader import Reader
 from barring.bulk.writer import Writer
 from barring.files import replacing
 from barring.settings import Settings
-from barring.storage.base import Existing, StagedRow, Staging, Storage
+from barring.storage.base import Storage
+from barring.storage.staging import Existing, StagedRow, Staging
 from schemas.rules import code_rule
 
 from .common import BATCH, audit, main, opened_storage, progress

@@ -2,32 +2,24 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from barring.domain import AuthorizationCode, Lockout, Owner
 from barring.pauses import PART, pause
 
 from . import statements
+from .staging import Row, Staging
 from .threads import DaemonThreads, Threads
 
 Result = TypeVar("Result")
-
-Row = tuple[str | None, ...]
-"""An owner and a code in one tuple, in the order of `statements.COLUMNS`.
-
-None stands for a column that a file to import does not have. The stored value is then kept.
-"""
 
 NO_DATABASE = "there is no database yet; serve, add or import creates it at BARRING_DATABASE_URL"
 
 READY_FOR = 1.0
 """Seconds after a successful test write in which `check_ready` does not write again."""
-
-Existing = Literal["fail", "skip", "replace"]
-"""What to do with a staged row whose code is stored already."""
 
 
 class StorageError(Exception):
@@ -57,74 +49,6 @@ class AlreadyExists(Exception):
                 self.positions.append(position)
             taken.add(new.code)
         super().__init__(f"{len(self.positions)} of the codes exist already")
-
-
-class StagedRow(NamedTuple):
-    """A row of a file to import, and the number of the line that it began on."""
-
-    line: int
-    row: Row
-
-
-class Staging(ABC):
-    """The rows of an import file in a separate table, `staged`: line, owner and code.
-
-    Reading a file takes long; the codes are locked only while the rows are added or removed.
-    """
-
-    @abstractmethod
-    def put(self, rows: Iterable[StagedRow]) -> None:
-        """Stage rows."""
-
-    def take_repeated(self) -> list[StagedRow]:
-        """Remove rows that repeat the owner and code of an earlier row; return them by line."""
-        rows = self._execute(statements.TAKE_REPEATED)
-        return sorted(StagedRow(line, tuple(row)) for line, *row in rows)
-
-    def add(
-        self,
-        existing: Existing,
-        report: Callable[[StagedRow], object],
-        *,
-        keep_going: bool,
-        dry_run: bool = False,
-    ) -> int:
-        """Store the rows in one transaction, and return how many were stored or replaced.
-
-        With `fail`, each row whose code exists is reported, and nothing is stored unless
-        `keep_going`. With `dry_run`, the transaction is rolled back at the end.
-        """
-        with self._transaction(not dry_run):
-            if existing == "fail":
-                refused = False
-                for line, *row in self._existing():
-                    report(StagedRow(line, tuple(row)))
-                    refused = not keep_going
-                if refused:
-                    return 0
-            statement = statements.REPLACE if existing == "replace" else statements.ADD
-            return int(self._execute(statement).rowcount)
-
-    def remove(self, *, dry_run: bool = False) -> int:
-        """Remove the codes of the rows in one transaction, and return how many existed."""
-        with self._transaction(not dry_run):
-            return self._remove()
-
-    @abstractmethod
-    def _transaction(self, commit: bool) -> AbstractContextManager[object]:
-        """A transaction that blocks other writers. Without `commit`, it is rolled back."""
-
-    @abstractmethod
-    def _execute(self, statement: str) -> Any:
-        """Execute a statement, and return the driver's cursor."""
-
-    def _existing(self) -> Iterator[Iterable[Any]]:
-        """The rows whose code is stored already."""
-        yield from self._execute(statements.EXISTING)
-
-    @abstractmethod
-    def _remove(self) -> int:
-        """Remove the codes of the rows, and return how many existed."""
 
 
 class Storage(ABC):
@@ -244,9 +168,7 @@ class Storage(ABC):
 
     def remove_lockout(self, owner: Owner) -> bool:
         """Remove a user's lockout, and return whether there was one."""
-        return bool(
-            self._write(owner, lambda c: c.execute(statements.REMOVE_LOCKOUT, owner).rowcount)
-        )
+        return bool(self._write(owner, lambda c: c.execute(statements.UNLOCK, owner).rowcount))
 
     def _lockout(self, connection: Any, owner: Owner) -> tuple[int, Lockout]:
         statement = statements.LOCKOUT.format(now=self._NOW)

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from barring.domain import AuthorizationCode, Owner
 from barring.storage import statements
-from barring.storage.base import AlreadyExists, Result, Row, Storage, StorageUnavailable, read_codes
+from barring.storage.base import AlreadyExists, Result, Storage, StorageUnavailable, read_codes
+from barring.storage.staging import Row
 from barring.storage.time_limit import seconds_left
 
 from . import connections, schema

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from barring.storage.base import StagedRow, Staging
+from barring.storage.staging import StagedRow, Staging
 from barring.storage.statements import COLUMNS, EXISTING, KEY
 
 from .connections import Connection

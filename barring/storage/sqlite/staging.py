@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from barring.storage.base import StagedRow, Staging
+from barring.storage.staging import StagedRow, Staging
 from barring.storage.statements import COLUMNS, KEY
 
 from .writer import Writer
