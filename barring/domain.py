@@ -21,7 +21,7 @@ class Owner(NamedTuple):
     @property
     def level(self) -> str:
         """What the owner is: "user", "group" or "tenant"."""
-        return [*self.ids()][-1]
+        return "user" if self.user else "group" if self.group else "tenant"
 
     def ids(self) -> dict[str, str]:
         """The ids that are not empty, by name."""

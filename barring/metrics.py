@@ -19,6 +19,10 @@ from . import logs
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+_OUTCOMES = ("verified", "refused", "locked", "unavailable")
+"""The operations of audit lines that are verifications."""
+
+
 class Metrics:
     """The metrics of this process; `render` adds those of the others."""
 
@@ -28,14 +32,10 @@ class Metrics:
 
         labels = ["method", "route", "status"]
         self.requests = Histogram("barring_request_seconds", "Durations of requests", labels)
-        self.refusals = Counter(
-            "barring_refused_authentications", "Requests that failed authentication", ["reason"]
-        )
+        self.refusals = Counter("barring_refused_authentications", "Refused callers", ["reason"])
         self.database_errors = Counter("barring_database_errors", "Requests with database errors")
         self.verifications = Counter("barring_verifications", "Verified codes", ["outcome"])
-        self.lock_wait = Histogram(
-            "barring_write_lock_wait_seconds", "Time that writes waited for the write lock"
-        )
+        self.lock_wait = Histogram("barring_write_lock_wait_seconds", "Waits for the write lock")
         # Cached, because prometheus_client looks labels up under a lock.
         self._labelled = functools.cache(self.requests.labels)
         logs.listeners.append(self.count)
@@ -54,10 +54,8 @@ class Metrics:
                 self.refusals.labels(values["reason"]).inc()
             elif event == "storage_unavailable":
                 self.database_errors.inc()
-            elif event == "audit" and values["operation"] in ("verified", "refused", "locked"):
+            elif event == "audit" and values["operation"] in _OUTCOMES:
                 self.verifications.labels(values["operation"]).inc()
-            elif event == "verification_unavailable":
-                self.verifications.labels("unavailable").inc()
             elif event == "write":
                 self.lock_wait.observe(values["waited"])
 

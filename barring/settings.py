@@ -49,7 +49,7 @@ def _listening_address(value: str) -> None:
         raise ValidationError("Must be HOST:PORT, [IPV6]:PORT or unix:PATH.")
 
 
-def _regular_expression(value: str) -> None:
+def _pattern(value: str) -> None:
     if not value:
         raise ValidationError("Must not be empty: no code would match.")
     try:
@@ -62,9 +62,7 @@ def _regular_expression(value: str) -> None:
 class Settings:
     """The validated settings. BARRING_BIND sets the field `bind`, and so on."""
 
-    bind: str = setting(
-        "127.0.0.1:8000", "Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH", _listening_address
-    )
+    bind: str = setting("127.0.0.1:8000", "HOST:PORT, [IPV6]:PORT or unix:PATH", _listening_address)
     database_url: str = setting(
         f"sqlite:///{quote(str(_home() / 'data' / 'barring.sqlite3'))}",
         "Where codes are stored: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME",
@@ -77,30 +75,20 @@ class Settings:
     auth: str = setting("local", f"How callers are identified: {', '.join(MODES)}", OneOf(MODES))
     gateway_secret: str = setting("", "The gateway's secret, or two during a rotation", secret=True)
     gateway_secret_file: str = setting("", "A file with one or two gateway secrets")
-    jwt_algorithm: str = setting(
-        "", f"The algorithm that signs tokens: {', '.join(JWT_ALGORITHMS)}", OneOf(JWT_ALGORITHMS)
-    )
+    jwt_algorithm: str = setting("", f"One of {', '.join(JWT_ALGORITHMS)}", OneOf(JWT_ALGORITHMS))
     jwt_key_file: str = setting("", "A file with the issuer's PEM public key or HS256 secret")
     jwt_issuer: str = setting("", "The iss claim that every token must have")
     jwt_audience: str = setting("", "An audience that the aud claim of every token must include")
-    platform_secrets_file: str = setting(
-        "", "A file with the secrets of call platforms, one per line: SECRET or SECRET TENANT"
-    )
-    lockout_attempts: int = setting(
-        5, "How many refused codes lock a user out; 0 locks nobody out", Range(0, 100)
-    )
+    platform_secrets_file: str = setting("", "A file with the secrets of call platforms")
+    lockout_attempts: int = setting(5, "Failures that lock a user out; 0: none", Range(0, 100))
     lockout_seconds: int = setting(
-        900, "Within how many seconds, and for how many", Range(1, 86_400)
+        900, "How many seconds failures count and lock", Range(1, 86400)
     )
     metrics: bool = setting(False, "Whether to serve /metrics, without authentication")
     tls_cert_file: str = setting("", "A file with a PEM certificate and its chain, to serve HTTPS")
     tls_key_file: str = setting("", "A file with the PEM private key of that certificate")
-    code_pattern: str = setting(
-        CODE_PATTERN, "A regular expression that new codes must match in full", _regular_expression
-    )
-    max_body_bytes: int = setting(
-        16 * 1024**2, "The maximum size of a request body, in bytes", Range(1024, 256 * 1024**2)
-    )
+    code_pattern: str = setting(CODE_PATTERN, "A regular expression that new codes match", _pattern)
+    max_body_bytes: int = setting(16 * 1024**2, "The longest body", Range(1024, 256 * 1024**2))
 
     @classmethod
     def from_environment(

@@ -18,7 +18,7 @@ class TextRule(Validator):
     """A rule for strings: length limits, and a pattern that the whole string must match."""
 
     def __init__(
-        self, minimum: int, maximum: int, pattern: str, more: str, never: str = r"\x00"
+        self, least: int, most: int, pattern: str, more: str, never: str = r"\x00"
     ) -> None:
         """`more` states what the rule demands besides the length.
 
@@ -26,12 +26,12 @@ class TextRule(Validator):
         database can store it.
         """
         # apispec reads the limits and the pattern from attributes with these names.
-        self.min, self.max, self.equal = minimum, maximum, None
+        self.min, self.max, self.equal = least, most, None
         self.pattern, self._more, self._never = pattern, more, never
         self.regex = re.compile(f"^(?:{pattern})$")
-        length = f"{minimum} to {maximum}" if minimum else f"at most {maximum}"
+        length = f"{least} to {most}" if least else f"at most {most}"
         self.message = f"Must have {length} characters, and {more}."
-        within = rf"(?=[^{never}]{{{minimum},{maximum}}}\Z)"
+        within = rf"(?=[^{never}]{{{least},{most}}}\Z)"
         self._matches = re.compile(rf"{within}(?:{pattern})", re.ASCII).fullmatch
 
     def or_empty(self) -> "TextRule":

@@ -22,6 +22,11 @@ def failed(lockout: Lockout, now: int) -> Lockout:
     return lockout._replace(failures=(*lockout.failures, now))
 
 
+def unlocked(lockout: Lockout, now: int) -> bool:
+    """Says of nobody that they are locked."""
+    return False
+
+
 def user(number: int, tenant: str = "tenant") -> Owner:
     """One of many users."""
     return Owner(tenant, "group", f"user{number}")
@@ -56,16 +61,16 @@ class LockoutContract(ABC):
         for owner in (TENANT, GROUP, OWNER):
             code = AuthorizationCode("4711", f"the {owner.level}'s", owner.level)
             storage.add(owner, [code])
-            assert storage.find(OWNER, "4711")[2] == (owner, code)
+            assert storage.find(OWNER, "4711", unlocked)[2] == (owner, code)
         for owner in (OWNER, GROUP):
             storage.remove(owner, ["4711"])
-            found = storage.find(OWNER, "4711")[2]
+            found = storage.find(OWNER, "4711", unlocked)[2]
             assert found
             assert found[0] == (GROUP if owner == OWNER else TENANT)
             assert isinstance(found[0], Owner)
             assert isinstance(found[1], AuthorizationCode)
         storage.remove(TENANT, ["4711"])
-        assert storage.find(OWNER, "4711")[2] is None
+        assert storage.find(OWNER, "4711", unlocked)[2] is None
 
     @pytest.mark.parametrize(
         "other",
@@ -81,13 +86,13 @@ class LockoutContract(ABC):
     def test_codes_of_others_are_not_found(self, storage: Storage, other: Owner) -> None:
         """Only the user's own levels count."""
         storage.add(other, [AuthorizationCode("4711", "")])
-        assert storage.find(OWNER, "4711")[2] is None
+        assert storage.find(OWNER, "4711", unlocked)[2] is None
 
     @pytest.mark.parametrize("code", ["", "471", "47111", "4711 ", "4711\0", "\0", "é" * 99_999])
     def test_any_string_may_be_asked_for(self, storage: Storage, code: str) -> None:
         """A string that is no stored code is not found, and is no error."""
         storage.add(OWNER, [AuthorizationCode("4711", "")])
-        assert storage.find(OWNER, code)[1:] == (Lockout(), None)
+        assert storage.find(OWNER, code, unlocked)[1:] == (Lockout(), None)
 
     def test_code_of_a_locked_user_is_not_looked_up(self, storage: Storage) -> None:
         """Whoever asks decides by the lockout and the time whether the code is looked up."""
@@ -99,10 +104,10 @@ class LockoutContract(ABC):
             asked.append((lockout, now))
             return len(asked) == 1
 
-        now, lockout, found = storage.find(OWNER, "4711", 1, is_locked)
+        now, lockout, found = storage.find(OWNER, "4711", is_locked)
         assert found is None
         assert asked == [(lockout, now)]
-        assert storage.find(OWNER, "4711", 1, is_locked)[2]
+        assert storage.find(OWNER, "4711", is_locked)[2]
 
     def test_time_is_the_database_s(
         self, storage: Storage, monkeypatch: pytest.MonkeyPatch
@@ -110,7 +115,7 @@ class LockoutContract(ABC):
         """Reads and writes tell the database's time, not the process's, in seconds since 1970."""
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: 0.0)
-        times = [storage.find(OWNER, "")[0], storage.lockout(OWNER)[0]]
+        times = [storage.find(OWNER, "", unlocked)[0], storage.lockout(OWNER)[0]]
         times.extend(storage.add_failure(OWNER, failed).failures)
         assert len(times) == 3
         assert all(isinstance(each, int) and abs(each - now) < 60 for each in times)
@@ -121,8 +126,8 @@ class LockoutContract(ABC):
         assert storage.lockout(OWNER)[1] == Lockout()
         assert storage.add_failure(OWNER, lambda lockout, now: first) == first
         with closing(self.open()) as other:
-            assert other.lockout(OWNER)[1] == other.find(OWNER, "")[1] == first
-            assert other.add_failure(OWNER, failed, 1).failures[:2] == (1, NOW)
+            assert other.lockout(OWNER)[1] == other.find(OWNER, "", unlocked)[1] == first
+            assert other.add_failure(OWNER, failed).failures[:2] == (1, NOW)
         assert len(storage.lockout(OWNER)[1].failures) == 3
         assert storage.lockout(user(1))[1] == storage.lockout(GROUP)[1] == Lockout()
 

@@ -13,9 +13,10 @@ from barring.storage import open_storage
 from barring.storage.base import Storage, StorageUnavailable
 from barring.storage.postgres import schema
 from barring.storage.postgres.engine import PostgresStorage
+from barring.storage.time_limit import time_limit
 from barring.verification.lockout import Policy
 from barring.verification.verifier import Verifier
-from tests.lockout_contract import NOW, LockoutContract, failed, user
+from tests.lockout_contract import NOW, LockoutContract, failed, unlocked, user
 from tests.storage_contract import OWNER
 from tests.test_postgres import waiting
 from tests.waiting import await_that
@@ -87,8 +88,9 @@ def test_row_that_another_writes_is_not_removed(storage: Storage, postgres: str)
 
 def test_time_limit_ends_with_its_use(storage: PostgresStorage, postgres: str) -> None:
     """A connection that a verification used with a time limit then waits as long as any other."""
-    storage.add_failure(OWNER, failed, 0.2)
-    storage.find(OWNER, "01", 0.2)
+    with time_limit(0.2):
+        storage.add_failure(OWNER, failed)
+        storage.find(OWNER, "01", unlocked)
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
         other.execute("LOCK TABLE authorization_codes")
         connection = storage._pool._pool[0]
@@ -121,7 +123,7 @@ def test_waits_of_a_verification_end_in_time(
                 verifier.verify(OWNER, "01")
             assert 0.3 <= time.monotonic() - began < 0.6
         other.rollback()
-    assert len(storage.add_failure(OWNER, failed, 1).failures) == 2
+    assert len(storage.add_failure(OWNER, failed).failures) == 2
     storage.close()
 
 
@@ -147,6 +149,6 @@ def test_waits_for_connections_end_in_time(
 def timed_find(storage: Storage, seconds: float) -> float:
     """How long a look-up takes that cannot succeed."""
     began = time.monotonic()
-    with pytest.raises(StorageUnavailable):
-        storage.find(OWNER, "01", seconds)
+    with pytest.raises(StorageUnavailable), time_limit(seconds):
+        storage.find(OWNER, "01", unlocked)
     return time.monotonic() - began

@@ -14,6 +14,7 @@ from barring.domain import AuthorizationCode as Code
 from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from barring.storage.sqlite import schema
 from barring.storage.sqlite.engine import SQLiteStorage
+from barring.storage.time_limit import time_limit
 from tests.lockout_contract import LockoutContract, failed
 from tests.storage_contract import OWNER
 
@@ -77,12 +78,12 @@ def test_failure_given_up_before_it_began_is_not_stored(path: Path, storage: SQL
         assert other.stdout.readline() == b"locked\n"
         for seconds in (0.01, 0.3):
             began = time.monotonic()
-            with pytest.raises(StorageUnavailable) as caught:
-                storage.add_failure(OWNER, failed, seconds)
+            with pytest.raises(StorageUnavailable) as caught, time_limit(seconds):
+                storage.add_failure(OWNER, failed)
             assert seconds <= time.monotonic() - began < seconds + 0.2
             assert not isinstance(caught.value, OutcomeUnknown)
         other.communicate()
-    assert len(storage.add_failure(OWNER, failed, 1).failures) == 1
+    assert len(storage.add_failure(OWNER, failed).failures) == 1
 
 
 def test_failure_given_up_after_it_began_disturbs_no_other(
@@ -94,11 +95,11 @@ def test_failure_given_up_after_it_began_disturbs_no_other(
         other.execute("BEGIN IMMEDIATE")
         for error in (OutcomeUnknown, StorageUnavailable):
             began = time.monotonic()
-            with pytest.raises(StorageUnavailable) as caught:
-                storage.add_failure(OWNER, failed, 0.3)
+            with pytest.raises(StorageUnavailable) as caught, time_limit(0.3):
+                storage.add_failure(OWNER, failed)
             assert time.monotonic() - began < 0.5
             assert type(caught.value) is error
         other.execute("ROLLBACK")
     storage.add(OWNER, [Code("01", "")])
     assert len(storage.lockout(OWNER)[1].failures) == 1
-    assert len(storage.add_failure(OWNER, failed, 1).failures) == 2
+    assert len(storage.add_failure(OWNER, failed).failures) == 2

@@ -43,7 +43,7 @@ def test_verification_has_two_ways_to_authenticate(
     document = client.get("/openapi.json").json
     schemes = document["components"]["securitySchemes"]
     assert (schemes["platform"]["type"], schemes["platform"]["scheme"]) == ("http", "bearer")
-    by_mode = {name: [] for name in schemes if name != "platform"}
+    by_mode: dict[str, list[str]] = {name: [] for name in schemes if name != "platform"}
     operations = described(document)
     assert operations["verifyAuthorizationCode"]["security"] == [by_mode, {"platform": []}]
     assert "Call Platform" in operations["verifyAuthorizationCode"]["description"]

@@ -55,7 +55,9 @@ ALLOWED = {
         "barring.http",
         "barring.logs",
         "barring.settings",
+        "schemas.rules",
     },
+    "barring.verification": {"barring.verification", "barring.domain", "barring.storage"},
     "barring.api": {
         "barring.access",
         "barring.api",
@@ -65,12 +67,13 @@ ALLOWED = {
         "barring.metrics",
         "barring.pauses",
         "barring.storage.base",
+        "barring.verification",
         "schemas",
     },
     "barring.bulk": {
         "barring.bulk",
         "barring.domain",
-        "barring.storage.base",
+        "barring.storage.staging",
         "barring.strict_json",
         "schemas",
     },
@@ -84,6 +87,7 @@ ALLOWED = {
         "barring.server",
         "barring.settings",
         "barring.storage",
+        "barring.verification",
         "schemas",
     },
     "barring.server": {
@@ -183,14 +187,15 @@ def test_every_route_is_guarded_or_public(client: FlaskClient) -> None:
 def test_guard_is_outermost(client: FlaskClient) -> None:
     """Each route needs the role that its level demands to read or to write, on every method."""
     rules = [r for r in client.application.url_map.iter_rules() if r.endpoint not in PUBLIC]
-    assert len(rules) == 18
+    assert len(rules) == 21
     for rule in rules:
         view: Any = client.application.view_functions[rule.endpoint]
         reads = rule.methods is not None and "GET" in rule.methods
-        if "/groups/" not in rule.rule:
+        if "/groups/" not in rule.rule or "/verification/" in rule.rule:
             least = "Tenant Admin"
         else:
-            least = "End User" if reads and "/users/" in rule.rule else "Group Admin"
+            own = reads and "/users/" in rule.rule and "/lockout/" not in rule.rule
+            least = "End User" if own else "Group Admin"
         assert view.required_role.title == least, rule
 
 
@@ -220,9 +225,9 @@ def lines_of_code(file: Path) -> int:
 
 
 def test_the_service_stays_small() -> None:
-    """The service, with both engines, holds at most 3,250 lines of code."""
+    """The service, with both engines, holds at most 3,600 lines of code."""
     files = [file for name, file in modules().items() if name != "gunicorn.conf"]
-    assert sum(map(lines_of_code, files)) <= 3_250
+    assert sum(map(lines_of_code, files)) <= 3_600
 
 
 def private_names(tree: ast.AST) -> set[str]:

@@ -296,7 +296,7 @@ def test_outcomes_are_counted_and_no_code_is_told(tmp_path: Path) -> None:
     assert dict(counted) == {"verified": "1.0", "refused": "5.0", "locked": "1.0"} | {
         "unavailable": "1.0"
     }
-    assert service.logged(event="verification_unavailable")
+    assert service.logged(event="audit", operation="unavailable")
     for text in (log, metrics, *(answer.text for answer in answers)):
         assert right not in text
         assert wrong not in text

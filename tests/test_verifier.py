@@ -14,7 +14,7 @@ from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from barring.storage.sqlite.engine import SQLiteStorage
 from barring.verification import verifier as module
 from barring.verification.lockout import Policy
-from barring.verification.verifier import Locked, Verifier
+from barring.verification.verifier import Refused, Verifier
 from tests.verifying import DEFAULT, OTHER, START, USER, Storage, guesses, outcome
 
 
@@ -67,7 +67,7 @@ def test_failures_that_cannot_be_stored_count(
     storage.fault, storage.applied = error("no"), applied
     for _ in range(3):
         assert outcome(verifier, "right") in ("verified", "locked", "unavailable")
-        with pytest.raises((error, Locked, StorageUnavailable)):
+        with pytest.raises((error, Refused, StorageUnavailable)):
             verifier.verify(USER, "wrong")
     assert outcome(verifier, "theirs", OTHER) == "verified"
     storage.applied = False

@@ -6,7 +6,7 @@ from barring.domain import Owner
 from barring.storage.base import StorageUnavailable
 from barring.storage.sqlite.engine import SQLiteStorage
 from barring.verification.lockout import Policy
-from barring.verification.verifier import Locked, Refused, Verifier
+from barring.verification.verifier import Refused, Verifier
 
 USER = Owner("tenant", "group", "user")
 OTHER = Owner("tenant", "group", "other")
@@ -39,10 +39,8 @@ def outcome(verifier: Verifier, code: str = "wrong", user: Owner = USER) -> str:
     """How a verification ends: verified, refused, locked or unavailable."""
     try:
         verifier.verify(user, code)
-    except Refused:
-        return "refused"
-    except Locked:
-        return "locked"
+    except Refused as error:
+        return error.outcome
     except (StorageUnavailable, RuntimeError):
         return "unavailable"
     return "verified"

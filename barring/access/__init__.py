@@ -10,7 +10,6 @@ from barring.settings import Settings
 from .base import Mode
 from .guard import EXTENSION, requires
 from .headers import Gateway, Local
-from .platforms import Platforms
 from .roles import Caller, Role
 from .token import Token
 
@@ -25,5 +24,4 @@ def init_app(app: Flask, settings: Settings) -> Mode:
     Raises SettingsError if a setting of the mode is missing or weak.
     """
     app.extensions[EXTENSION] = mode = MODES[settings.auth](settings)
-    mode.platforms = Platforms(settings)
     return mode

@@ -12,6 +12,9 @@ from barring.settings import Settings
 from .platforms import Platforms
 from .roles import Caller
 
+BEARER = {"type": "http", "scheme": "bearer"}
+"""The OpenAPI security scheme of the header Authorization: Bearer."""
+
 
 class Mode(ABC):
     """A way to identify the caller of a request."""
@@ -19,14 +22,12 @@ class Mode(ABC):
     security_schemes: ClassVar[dict[str, dict[str, Any]]]
     """What clients must send, as OpenAPI security schemes; all are required."""
 
-    platforms: Platforms
-    """The call platforms, which identify themselves alike in all modes."""
-
-    def __init__(self, settings: Settings) -> None:  # noqa: B027
+    def __init__(self, settings: Settings) -> None:
         """Take what the mode needs from the settings.
 
         Raises SettingsError, which says what to set, if a setting is missing or weak.
         """
+        self.platforms = Platforms(settings)
 
     def identify(self) -> Caller:
         """The caller of the current request: a call platform by its secret, or as the mode says."""

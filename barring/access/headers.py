@@ -60,6 +60,7 @@ class Gateway(Mode):
     }
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
         self._secrets = settings.gateway_secrets()
         if not self._secrets:
             raise SettingsError(

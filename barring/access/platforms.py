@@ -2,7 +2,7 @@
 
 import re
 from hashlib import sha256
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote
 
 from barring import logs
 from barring.http.application import Request
@@ -11,14 +11,11 @@ from schemas.rules import OWNER_ID
 
 from .roles import Caller, Role
 
-SCHEME = {"type": "http", "scheme": "bearer", "description": "The secret of a call platform."}
-"""How a platform sends its secret, as an OpenAPI security scheme."""
-
 _NAME = variable("platform_secrets_file")
-_SECRET = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""A bearer token (RFC 6750, section 2.1)."""
-_ENCODED = re.compile("(?:[!-$&-~]|%[0-9A-Fa-f]{2})+")
-"""Percent-encoded text: ASCII without blanks."""
+_FORM = "must be SECRET or SECRET TENANT, with a percent-encoded TENANT, and a SECRET of"
+_FORM += " at least 32 letters, digits or -._~+/ (try: openssl rand -hex 32)"
+_LINE = re.compile("([A-Za-z0-9._~+/-]{32,}=*)(?: ((?:[!-$&-~]|%[0-9A-Fa-f]{2})+))?")
+"""A bearer token (RFC 6750, section 2.1), and percent-encoded text: ASCII without blanks."""
 
 
 class Platforms:
@@ -39,41 +36,30 @@ class Platforms:
     def caller(self, request: Request) -> Caller | None:
         """The platform that sent the request, or None."""
         scheme, _, secret = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if not self._callers or scheme.lower() != "bearer":
-            return None
-        return self._callers.get(_digest(secret.strip()))
+        return self._callers.get(_digest(secret.strip())) if scheme.lower() == "bearer" else None
 
     def _read(self) -> dict[bytes, Caller]:
         path = self._settings.platform_secrets_file
         callers: dict[bytes, Caller] = {}
-        others = {_digest(secret.decode()) for secret in self._settings.gateway_secrets()}
+        gateway = {_digest(secret.decode()) for secret in self._settings.gateway_secrets()}
         for number, line in enumerate(read_file(_NAME, path).splitlines() if path else [], 1):
             if line and not line.startswith("#"):
-                secret, space, tenant = line.partition(" ")
+                secret, scope = _parsed(line)
                 digest = _digest(secret)
-                if fault := _fault(secret, digest in callers, digest in others):
+                if not secret or digest in gateway | callers.keys():
+                    fault = "is a secret of an earlier line or of the gateway" if secret else _FORM
                     raise SettingsError(f"{_NAME}: {path}: line {number}: {fault}")
-                scope = {"tenant": _tenant(tenant)} if space else {}
-                if not all(map(OWNER_ID.holds, scope.values())):
-                    raise SettingsError(f"{_NAME}: {path}: line {number}: is not SECRET TENANT")
                 callers[digest] = Caller.of(Role.CALL_PLATFORM, scope)
         return callers
 
 
-def _fault(secret: str, repeated: bool, gateway: bool) -> str:
-    if len(secret) < 32 or not _SECRET.fullmatch(secret):
-        return "a secret needs at least 32 letters, digits or -._~+/ (try: openssl rand -hex 32)"
-    if repeated:
-        return "repeats the secret of an earlier line"
-    return "must differ from the gateway's secret" if gateway else ""
-
-
-def _tenant(text: str) -> str:
-    """A percent-encoded tenant id; empty, which no tenant is, if it is malformed."""
-    try:
-        return unquote_to_bytes(text).decode() if _ENCODED.fullmatch(text) else ""
-    except UnicodeError:
-        return ""
+def _parsed(line: str) -> tuple[str, dict[str, str]]:
+    """The secret and the scope of a line; an empty secret if it is malformed."""
+    match = _LINE.fullmatch(line)
+    # Bytes that are not UTF-8 become U+FFFD, which no id needs.
+    scope = {"tenant": unquote(match[2])} if match and match[2] else {}
+    valid = match and all(OWNER_ID.holds(id) and "\ufffd" not in id for id in scope.values())
+    return (match[1] if match and valid else ""), scope
 
 
 def _digest(secret: str) -> bytes:

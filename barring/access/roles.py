@@ -21,9 +21,7 @@ class Role(Enum):
     CALL_PLATFORM = "Call Platform", 0, ("tenant", "group")
 
     def __init__(self, title: str, rank: int, scope: tuple[str, ...]) -> None:
-        self.title = title
-        self.rank = rank
-        self.scope = scope
+        self.title, self.rank, self.scope = title, rank, scope
 
 
 TITLES = ", ".join(role.title for role in Role)

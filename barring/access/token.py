@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from barring.http.application import current_request
 from barring.settings import Settings, SettingsError, read_file, split_secrets, variable
 
-from .base import Mode, refuse
+from .base import BEARER, Mode, refuse
 from .roles import ROLES, TITLES, Caller
 
 LEEWAY = 30
@@ -32,14 +32,13 @@ _PEM = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 class Token(Mode):
     """Trusts tokens of one issuer, for one audience, signed with one algorithm."""
 
-    security_schemes: ClassVar = {
-        "caller": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-    }
+    security_schemes: ClassVar = {"caller": BEARER | {"bearerFormat": "JWT"}}
 
     def __init__(self, settings: Settings) -> None:
         for name in ("jwt_algorithm", "jwt_key_file", "jwt_issuer", "jwt_audience"):
             if not getattr(settings, name):
                 raise SettingsError(f"{variable(name)}: BARRING_AUTH=jwt needs this setting")
+        super().__init__(settings)
         self._settings = settings
         self._keys = _keys(settings.jwt_algorithm, read_file(_KEY_FILE, settings.jwt_key_file))
 

@@ -13,12 +13,10 @@ from schemas.responses import EmptyObject
 from .audit import audit
 from .levels import LEVELS
 
-_USER = LEVELS[0]
-
 
 def blueprint(verifier: Verifier) -> JSONBlueprint:
     """The operations that show and lift the lock-out of a user."""
-    lockout = _USER.blueprint("lockout", "lockout")
+    lockout = LEVELS[0].blueprint("lockout", "lockout")
 
     @lockout.get("/")
     @requires(Role.GROUP_ADMIN)

@@ -1,28 +1,25 @@
 """Verification of codes by call platforms."""
 
-from typing import NoReturn
-
 from flask import Response
 from webargs.flaskparser import abort
 
-from barring import logs
 from barring.access import Role, requires
 from barring.domain import Owner
-from barring.http.application import current_request, json_response
+from barring.http.application import json_response
 from barring.http.body import JSONBlueprint
 from barring.storage.base import StorageUnavailable
-from barring.verification.verifier import Locked, Refused, Verifier
+from barring.verification.verifier import Refused, Verifier
 from schemas import verification as schemas
 
 from .audit import audit
 from .levels import LEVELS
 
-_USER = LEVELS[0]
+_LOCKED = "Too many codes were refused: the user is locked out; do not place the call."
 
 
 def blueprint(verifier: Verifier) -> JSONBlueprint:
     """The operation that verifies a code of a user."""
-    verification = _USER.blueprint("verification", "verification")
+    verification = LEVELS[0].blueprint("verification", "verification")
 
     @verification.post("/")
     @requires(Role.TENANT_ADMIN, Role.CALL_PLATFORM)
@@ -37,22 +34,16 @@ def blueprint(verifier: Verifier) -> JSONBlueprint:
         """
         try:
             whose, code = verifier.verify(owner, body["code"])
-        except Refused:
-            audit("refused", owner)
+        except StorageUnavailable:
+            audit("unavailable", owner)
+            raise
+        except Refused as error:
+            audit(error.outcome, owner)
+            if error.seconds:
+                abort(429, message=_LOCKED, headers={"Retry-After": error.seconds})
             fault = {"json": {"code": ["This code does not let the user place the call."]}}
             abort(403, message="The code was refused; do not place the call.", errors=fault)
-        except Locked as error:
-            _refuse_locked(owner, error.seconds)
-        except StorageUnavailable:
-            logs.emit("verification_unavailable", request_id=current_request().id)
-            raise
         audit("verified", owner, level=whose.level, description=code.loggable_description())
         return json_response(schemas.dump(whose, code))
 
     return verification
-
-
-def _refuse_locked(owner: Owner, seconds: int) -> NoReturn:
-    audit("locked", owner)
-    message = "Too many codes were refused: the user is locked out; do not place the call."
-    abort(429, message=message, headers={"Retry-After": seconds})

@@ -1,6 +1,7 @@
 """Commands on the codes of an owner, directly on the database."""
 
 import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -12,13 +13,12 @@ from barring.domain import Owner
 from barring.settings import Settings
 from barring.storage.base import StorageError
 from schemas.codes import CodeChanges, NewCode, dump
-from schemas.rules import GROUP_MISSING, OWNER_ID
+from schemas.rules import GROUP_MISSING, OWNER_ID, TextRule
 
 from .common import audit, json_option, main, one_line, opened_storage, show
 
 
-def _owner_id(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    rule = OWNER_ID if parameter.name == "tenant" else OWNER_ID.or_empty()
+def _id(rule: TextRule, context: click.Context, parameter: click.Parameter, value: str) -> str:
     if not rule.holds(value):
         raise click.BadParameter(rule.message)
     if parameter.name == "user" and value and not context.params["group"]:
@@ -26,14 +26,9 @@ def _owner_id(context: click.Context, parameter: click.Parameter, value: str) ->
     return value
 
 
-def _user_id(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if not value:
-        raise click.BadParameter(OWNER_ID.message)
-    return _owner_id(context, parameter, value)
-
-
-_OWNER = [click.Argument([name], callback=_owner_id) for name in Owner._fields]
-USER = [click.Argument([name], callback=_user_id) for name in Owner._fields]
+USER = [click.Argument([name], callback=partial(_id, OWNER_ID)) for name in Owner._fields]
+_OR_EMPTY = partial(_id, OWNER_ID.or_empty())
+_OWNER = [USER[0], *(click.Argument([name], callback=_OR_EMPTY) for name in Owner._fields[1:])]
 
 
 def read_code(argument: str) -> str:
@@ -87,8 +82,8 @@ def show_code(code: str, as_json: bool, **owner: str) -> None:
 @main.command("add", params=[*_OWNER])
 @click.argument("code")
 @click.argument("description", default="")
-@click.option("--class-of-service", metavar="TEXT", help="Which calls the code permits.")
-def add_code(code: str, description: str, class_of_service: str | None, **owner: str) -> None:
+@click.option("--class-of-service", "service", metavar="TEXT", help="Which calls the code permits.")
+def add_code(code: str, description: str, service: str | None, **owner: str) -> None:
     """Add a CODE to an owner.
 
     If CODE is -, it is read from standard input, which other users cannot see.
@@ -100,8 +95,8 @@ def add_code(code: str, description: str, class_of_service: str | None, **owner:
       barring add acme sales "" 4712 "Everyone in sales" --class-of-service international
     """
     schema = NewCode(Settings.from_environment().code_pattern)
-    service = {} if class_of_service is None else {"classOfService": class_of_service}
-    new = _loaded(schema, {"code": read_code(code), "description": description, **service})
+    given = {"code": read_code(code), "description": description}
+    new = _loaded(schema, given if service is None else {**given, "classOfService": service})
     with opened_storage(create=True) as storage:
         storage.add(Owner(**owner), [new])
     audit("create", Owner(**owner), count=1)
@@ -110,10 +105,8 @@ def add_code(code: str, description: str, class_of_service: str | None, **owner:
 @main.command("describe", params=[*_OWNER])
 @click.argument("code")
 @click.option("--description", metavar="TEXT", help="The new description.")
-@click.option("--class-of-service", metavar="TEXT", help='The new class of service; "" clears it.')
-def describe_code(
-    code: str, description: str | None, class_of_service: str | None, **owner: str
-) -> None:
+@click.option("--class-of-service", "service", metavar="TEXT", help='The new one; "" clears it.')
+def describe_code(code: str, description: str | None, service: str | None, **owner: str) -> None:
     """Change the description or the class of service of a CODE.
 
     If CODE is -, it is read from standard input.
@@ -122,11 +115,11 @@ def describe_code(
     Example:
       barring describe acme sales anna 4711 --description "Day shift"
     """
-    if description is None and class_of_service is None:
-        raise click.UsageError("add --description, --class-of-service or both")
     given = {} if description is None else {"description": description}
-    service = {} if class_of_service is None else {"classOfService": class_of_service or None}
-    changes = _loaded(CodeChanges(), {**given, **service})
+    given |= {} if service is None else {"classOfService": service or None}
+    if not given:
+        raise click.UsageError("add --description, --class-of-service or both")
+    changes = _loaded(CodeChanges(), given)
     with opened_storage() as storage:
         changed = storage.change(Owner(**owner), read_code(code), changes)
     if changed is None:

@@ -48,12 +48,10 @@ def check_config(as_json: bool) -> None:
     """
     # Here and not above: the other commands start faster without Flask.
     from barring.access import MODES
-    from barring.access.platforms import Platforms
     from barring.server.tls import tls_settings
 
     settings = Settings.from_environment()
     MODES[settings.auth](settings)
-    Platforms(settings)
     tls_settings(settings)
     open_storage(settings.database_url)
     show(settings.shown(), as_json)

@@ -9,7 +9,7 @@ from barring.domain import Owner
 from barring.settings import Settings
 from barring.storage.base import StorageError
 from barring.verification.lockout import Policy
-from barring.verification.verifier import Locked, Refused, Verifier
+from barring.verification.verifier import Refused, Verifier
 from schemas.verification import dump, dump_lockout
 
 from .codes import USER, read_code
@@ -39,12 +39,9 @@ def verify_code(code: str, as_json: bool, **ids: str) -> None:
     with _verifier() as verifier:
         try:
             owner, found = verifier.verify(user, read_code(code))
-        except Refused:
-            audit("refused", user)
-            raise StorageError("the code was refused") from None
-        except Locked as error:
-            audit("locked", user)
-            raise StorageError(f"the user is {error}") from None
+        except Refused as error:
+            audit(error.outcome, user)
+            raise StorageError(str(error)) from None
     audit("verified", user, level=owner.level, description=found.loggable_description())
     show(dump(owner, found), as_json)
 

@@ -17,9 +17,7 @@ from .application import RETRY_AFTER, Request, current_request
 LARGE = 1024 * 1024
 """Bytes above which a body counts as large. All large bodies of a process share an allowance."""
 
-_JSON = re.compile(
-    r'application/json\s*(;.*)?|"\s*application/json\s*(;[^"]*)?"\s*(;.*)?', re.IGNORECASE
-)
+_JSON = re.compile(r'(?i)application/json\s*(;.*)?|"\s*application/json\s*(;[^"]*)?"\s*(;.*)?')
 """A Content-Type for JSON, with or without quotation marks around it."""
 
 

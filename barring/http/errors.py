@@ -35,7 +35,5 @@ class JSONApi(Api):
         logs.emit("storage_unavailable", request_id=current_request().id, reason=str(error))
         message = "The database is unavailable, and nothing was changed; try again."
         if isinstance(error, OutcomeUnknown):
-            message = (
-                "The database failed; the write may or may not have happened. Read before retrying."
-            )
+            message = "The database failed; the write may have happened. Read before retrying."
         return self.handle_http_exception(ServiceUnavailable(message, retry_after=RETRY_AFTER))

@@ -22,8 +22,3 @@ def time_limit(seconds: float) -> Iterator[None]:
 def seconds_left(most: float) -> float:
     """For how long a call may wait: until the time limit, but at most `most` seconds."""
     return max(0.001, min(most, _deadline.get() - time.monotonic()))
-
-
-def is_limited() -> bool:
-    """Whether there is a time limit."""
-    return _deadline.get() < math.inf

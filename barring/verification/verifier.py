@@ -20,14 +20,12 @@ MAX_REMEMBERED = 10_000
 
 
 class Refused(Exception):
-    """The code does not let the user call."""
+    """The code does not let the user call, or the user is locked out for `seconds`."""
 
-
-class Locked(Exception):
-    """The user is locked out, for `seconds`."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"locked out for {seconds} seconds")
+    def __init__(self, seconds: int = 0) -> None:
+        locked = f"the user is locked out for {seconds} seconds"
+        super().__init__(locked if seconds else "the code was refused")
+        self.outcome = "locked" if seconds else "refused"
         self.seconds = seconds
 
 
@@ -45,13 +43,13 @@ class Verifier:
     def verify(self, owner: Owner, code: str) -> tuple[Owner, AuthorizationCode]:
         """The code, and its owner: the user, the group or the tenant.
 
-        Raises Refused, Locked, or StorageUnavailable if that is not decided within TIME_LIMIT.
+        Raises Refused, or StorageUnavailable if that is not decided within TIME_LIMIT.
         """
         is_locked = self.policy.is_locked
         with time_limit(TIME_LIMIT), self._turn(owner):
             now, lockout, found = self._storage.find(owner, code, is_locked)
             if is_locked(lockout, now):
-                raise Locked(lockout.locked_until - now)
+                raise Refused(lockout.locked_until - now)
             self._limit_memory(now)
             remembered = self._not_stored.get(owner, ())
             if remembered and is_locked(self.policy.after_failures(remembered, lockout, now), now):

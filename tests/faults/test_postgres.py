@@ -185,7 +185,7 @@ def test_cancelled_wait_for_the_standby_is_no_success(tmp_path: Path, own: Clust
         await_that(lambda: bool(own.execute(f"SELECT pid {WAITING}")))
         own.execute(f"SELECT pg_cancel_backend(pid) FROM (SELECT pid {WAITING}) AS found")
         assert answer.result().status_code == 503
-        assert "may or may not have happened" in answer.result().json()["message"]
+        assert "may have happened" in answer.result().json()["message"]
 
 
 @pytest.mark.parametrize(("method", "code"), [("POST", "02"), ("DELETE", "01")])
@@ -340,7 +340,7 @@ def test_silent_network_is_told_in_time(tmp_path: Path, own: Cluster) -> None:
             answer = client.post(codes_path(), json={"code": "02"})
             assert time.monotonic() - began < CHECKOUT_SECONDS + RESPONSE_SECONDS + GRACE
             assert answer.status_code == 503
-            assert "may or may not have happened" in answer.json()["message"]
+            assert "may have happened" in answer.json()["message"]
             began = time.monotonic()
             answer = client.get(codes_path())
             assert time.monotonic() - began < CHECKOUT_SECONDS + RESPONSE_SECONDS + GRACE

@@ -13,7 +13,7 @@ from werkzeug.routing import UnicodeConverter
 
 from barring import __version__
 from barring.access import Mode
-from barring.access.platforms import SCHEME
+from barring.access.base import BEARER
 from barring.http.errors import JSONApi
 from barring.http.paths import OwnerIdConverter
 from barring.storage.base import StorageUnavailable
@@ -44,6 +44,7 @@ _ERRORS = {
 """By status: a key and a message. An operation can have the error if its document has the key;
 one without the key documents the response itself."""
 
+_OF_PLATFORM = {"description": "The secret of a call platform."}
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EXAMPLE_OF_FAULTS = {"json": {"authCodes": {"1": {"code": ["This code exists already."]}}}}
 
@@ -73,7 +74,7 @@ class _Operations(BasePlugin):
     def init_spec(self, spec: Any) -> None:
         for name, scheme in self.mode.security_schemes.items():
             spec.components.security_scheme(name, scheme)
-        spec.components.security_scheme("platform", SCHEME)
+        spec.components.security_scheme("platform", BEARER | _OF_PLATFORM)
         for status, (_, message) in _ERRORS.items():
             example = {"code": status, "status": HTTPStatus(status).phrase, "message": message}
             if status == 400:
@@ -94,9 +95,7 @@ class _Operations(BasePlugin):
                 if needed in operation:
                     operation["responses"][status] = f"Error{status}"
             if "security" in operation:
-                by_mode, *by_secret = operation["security"]
-                by_mode = {name: [] for name in self.mode.security_schemes}
-                operation["security"] = [by_mode, *by_secret]
+                operation["security"][0] = {name: [] for name in self.mode.security_schemes}
 
 
 def create_api(app: Flask, mode: Mode) -> JSONApi:

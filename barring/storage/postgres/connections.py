@@ -23,10 +23,8 @@ RESPONSE_SECONDS = 7.0
 """How long a response may take before the server counts as unreachable."""
 
 # A verification is given up early. The server must notice, or its waiting sessions would pile up.
-_OPTIONS = (
-    "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s"
-    " -c client_connection_check_interval=500ms"
-)
+_OPTIONS = "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s"
+_OPTIONS += " -c client_connection_check_interval=500ms"
 
 _DEFAULTS: dict[str, Any] = {
     "application_name": "barring",

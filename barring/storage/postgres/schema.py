@@ -25,9 +25,7 @@ _STEPS = {
     """,
     "create_lockouts": """
         CREATE TABLE lockouts (
-            tenant_id text COLLATE "C" NOT NULL,
-            group_id text COLLATE "C" NOT NULL,
-            user_id text COLLATE "C" NOT NULL,
+            tenant_id text COLLATE "C", group_id text COLLATE "C", user_id text COLLATE "C",
             failures text NOT NULL, locked_until bigint NOT NULL, locked_for bigint NOT NULL,
             expires bigint NOT NULL, PRIMARY KEY (tenant_id, group_id, user_id)
         );

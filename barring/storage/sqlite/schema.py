@@ -7,16 +7,6 @@ APPLICATION_ID = 0x42415252
 
 EARLIER = "was written by an earlier release; to upgrade, run `barring check` where it is writable"
 
-_CREATE = """
-    CREATE TABLE authorization_codes (
-        tenant_id TEXT NOT NULL,
-        group_id TEXT NOT NULL,
-        user_id TEXT NOT NULL,
-        code TEXT NOT NULL,
-        description TEXT NOT NULL,
-        PRIMARY KEY (tenant_id, group_id, user_id, code)
-    ) STRICT, WITHOUT ROWID"""
-
 migrations = Migrations("barring")
 
 
@@ -24,7 +14,12 @@ migrations = Migrations("barring")
 def create_authorization_codes(db: Database) -> None:
     """One row for each code, clustered by the key: an owner's list is one range of the file."""
     set_application_id(db)
-    db.execute(_CREATE)
+    db.execute("""
+        CREATE TABLE authorization_codes (
+            tenant_id TEXT NOT NULL, group_id TEXT NOT NULL, user_id TEXT NOT NULL,
+            code TEXT NOT NULL, description TEXT NOT NULL,
+            PRIMARY KEY (tenant_id, group_id, user_id, code)
+        ) STRICT, WITHOUT ROWID""")
 
 
 @migrations()

@@ -16,7 +16,7 @@ from typing import Any
 from sqlite_utils import Database
 
 from barring.storage.base import AlreadyExists, OutcomeUnknown, StorageUnavailable
-from barring.storage.time_limit import is_limited, seconds_left
+from barring.storage.time_limit import seconds_left
 
 from .connections import Connections
 from .file import BUSY_TIMEOUT
@@ -76,7 +76,7 @@ class Writer:
             with suppress(ValueError):
                 self._waiting.remove(job)
                 raise
-            if is_limited():
+            if seconds_left(self._seconds) < self._seconds:
                 raise OutcomeUnknown(str(error)) from None
             while not job.done:  # No longer queued: a task has taken it, and sets `done`.
                 time.sleep(0.01)
