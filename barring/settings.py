@@ -81,9 +81,7 @@ class Settings:
     jwt_audience: str = setting("", "An audience that the aud claim of every token must include")
     platform_secrets_file: str = setting("", "A file with the secrets of call platforms")
     lockout_attempts: int = setting(5, "Failures that lock a user out; 0: none", Range(0, 100))
-    lockout_seconds: int = setting(
-        900, "How many seconds failures count and lock", Range(1, 86400)
-    )
+    lockout_seconds: int = setting(900, "How many seconds failures count and lock", Range(1, 86400))
     metrics: bool = setting(False, "Whether to serve /metrics, without authentication")
     tls_cert_file: str = setting("", "A file with a PEM certificate and its chain, to serve HTTPS")
     tls_key_file: str = setting("", "A file with the PEM private key of that certificate")

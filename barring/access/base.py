@@ -41,12 +41,7 @@ class Mode(ABC):
 def refuse(status: int, reason: str, message: str, challenge: str | None = None) -> NoReturn:
     """Abort with 401 and its challenge, or with 403. Log the reason, but not what was sent."""
     request = current_request()
-    logs.emit(
-        "refused_authentication",
-        request_id=request.id,
-        peer=request.remote_addr,
-        status=status,
-        reason=reason,
-    )
+    why = {"peer": request.remote_addr, "status": status, "reason": reason}
+    logs.emit("refused_authentication", request_id=request.id, **why)
     headers = {"WWW-Authenticate": challenge} if challenge else {}
     abort(status, message=message, headers=headers)

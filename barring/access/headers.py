@@ -17,9 +17,7 @@ SCOPE_HEADERS = {"tenant": "X-Tenant-Id", "group": "X-Group-Id", "user": "X-User
 _VIA_PROXY = ("HTTP_X_FORWARDED_", "HTTP_FORWARDED\n", "HTTP_VIA\n")
 """The WSGI variables of headers that proxies add, or how these variables begin."""
 
-_SCOPE_VARIABLES = {
-    part: f"HTTP_{header.upper().replace('-', '_')}" for part, header in SCOPE_HEADERS.items()
-}
+_VARIABLES = {part: f"HTTP_{h.upper().replace('-', '_')}" for part, h in SCOPE_HEADERS.items()}
 
 
 def _scheme(header: str, words: str) -> dict[str, Any]:
@@ -83,15 +81,12 @@ class Gateway(Mode):
 
 
 def _caller_by_headers(request: Request) -> Caller:
-    role = ROLES.get(request.environ.get("HTTP_X_ROLE", ""))
+    environ = request.environ
+    role = ROLES.get(environ.get("HTTP_X_ROLE", ""))
     if role is None:
         message = f"Send the header X-Role with one of: {TITLES}."
         refuse(401, "role", message, 'Role realm="barring"')
-    sent = {
-        part: _decoded(part, request.environ[variable])
-        for part, variable in _SCOPE_VARIABLES.items()
-        if variable in request.environ
-    }
+    sent = {part: _decoded(part, environ[v]) for part, v in _VARIABLES.items() if v in environ}
     return Caller.of(role, sent)
 
 

@@ -16,15 +16,8 @@ MAX_DESCRIPTIONS = 20
 def audit(operation: str, owner: Owner, **details: Any) -> None:
     """Log who did what to the codes, or to a code, of whom."""
     caller = g.caller
-    logs.emit(
-        "audit",
-        request_id=current_request().id,
-        role=caller.role.title,
-        scope=list(caller.scope.values()),
-        owner=owner.ids(),
-        operation=operation,
-        **details,
-    )
+    who = {"role": caller.role.title, "scope": list(caller.scope.values()), "owner": owner.ids()}
+    logs.emit("audit", request_id=current_request().id, **who, operation=operation, **details)
 
 
 def audit_write(operation: str, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import flask
 import orjson
 from flask.globals import request_ctx
-from flask.json.provider import DefaultJSONProvider
 from werkzeug.routing import MapAdapter
 
 from barring import logs
@@ -23,13 +22,6 @@ HEADERS = {
 
 RETRY_AFTER = 1
 """The header Retry-After of 503 responses, in seconds."""
-
-
-class JSONProvider(DefaultJSONProvider):
-    """JSON of errors and health: UTF-8, keys in their given order."""
-
-    ensure_ascii = False
-    sort_keys = False
 
 
 class Request(flask.Request):
@@ -76,7 +68,6 @@ def json_list(name: str, parts: Iterable[list[dict[str, str]]]) -> Response:
 class Application(flask.Flask):
     """A Flask application that logs unexpected errors without quoting requests or exceptions."""
 
-    json_provider_class = JSONProvider
     request_class = Request
     response_class = Response
 
@@ -95,10 +86,6 @@ class Application(flask.Flask):
     def log_exception(self, exc_info: Any) -> None:
         """Log the type and location of the exception, without the content of the request."""
         request = current_request()
-        logs.emit(
-            "unexpected_error",
-            request_id=request.id,
-            method=request.method,
-            route=request.url_rule and request.url_rule.rule,
-            error=logs.describe(exc_info[1]),
-        )
+        what = {"method": request.method, "route": request.url_rule and request.url_rule.rule}
+        error = logs.describe(exc_info[1])
+        logs.emit("unexpected_error", request_id=request.id, **what, error=error)

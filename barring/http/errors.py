@@ -8,7 +8,7 @@ from barring import logs
 from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from schemas.responses import Error
 
-from .application import RETRY_AFTER, current_request
+from .application import RETRY_AFTER, current_request, json_response
 
 _MESSAGES = {
     404: "There is nothing at this path; /openapi.json lists the paths.",
@@ -28,7 +28,7 @@ class JSONApi(Api):
         payload.setdefault("message", _MESSAGES.get(status, error.description))
         own_headers = dict(error.get_headers())  # Allow and Retry-After, for example.
         del own_headers["Content-Type"]
-        return payload, status, own_headers | headers
+        return json_response(payload), status, own_headers | headers
 
     def handle_unavailable_storage(self, error: StorageUnavailable) -> ResponseReturnValue:
         """Respond with 503. The reason is only logged, because it may contain file names."""

@@ -60,13 +60,9 @@ def _check_path() -> None:
 def _after_request(response: Response) -> Response:
     request = current_request()
     leave_body(request)
-    logs.emit(
-        "request",
-        request_id=request.id,
-        # A client can send any text as the method, even one that contains a code.
-        method=request.method if request.method in HTTPMethod.__members__ else "other",
-        route=request.url_rule and request.url_rule.rule,
-        status=response.status_code,
-        ms=round((time.perf_counter() - request.started) * 1000, 2),
-    )
+    # A client can send any text as the method, even one that contains a code.
+    method = request.method if request.method in HTTPMethod.__members__ else "other"
+    what = {"method": method, "route": request.url_rule and request.url_rule.rule}
+    ms = round((time.perf_counter() - request.started) * 1000, 2)
+    logs.emit("request", request_id=request.id, **what, status=response.status_code, ms=ms)
     return response

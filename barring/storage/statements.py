@@ -57,13 +57,11 @@ TAKE_REPEATED = f"""
 
 # Without the WHERE, SQLite would parse ON as the condition of a join.
 ADD = f"""
-    INSERT INTO authorization_codes ({COLUMNS})
+    INSERT INTO authorization_codes AS kept ({COLUMNS})
     SELECT {COLUMNS} FROM staged WHERE true ORDER BY {KEY}
     ON CONFLICT ({KEY}) DO NOTHING"""
 # NULL stands for a column that the file does not have; the stored value is kept.
-_NEW = ", ".join(
-    f"{field} = coalesce(excluded.{field}, authorization_codes.{field})"
-    for field in AuthorizationCode._fields[1:]
-)
+_MORE = AuthorizationCode._fields[1:]
+_NEW = ", ".join(f"{field} = coalesce(excluded.{field}, kept.{field})" for field in _MORE)
 REPLACE = ADD.replace("NOTHING", f"UPDATE SET {_NEW}")
 """Store the staged rows; one whose code is stored already is skipped, or replaces it."""

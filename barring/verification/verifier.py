@@ -59,7 +59,7 @@ class Verifier:
                 return found
             if self.policy.attempts:
                 try:
-                    self._store(owner, [now])
+                    self._storage.add_failure(owner, partial(self.policy.after_failures, [now]))
                 except BaseException:
                     # Otherwise a full disk would allow any number of guesses.
                     self._not_stored.setdefault(owner, []).append(now)
@@ -78,13 +78,10 @@ class Verifier:
         removed = self._storage.remove_lockout(owner)
         return bool(self._not_stored.pop(owner, ())) or removed
 
-    def _store(self, owner: Owner, times: list[int]) -> None:
-        self._storage.add_failure(owner, partial(self.policy.after_failures, times))
-
     def _store_remembered(self, owner: Owner) -> None:
         """Store the remembered failures of a user, and forget them."""
         times = [*self._not_stored[owner]]
-        self._store(owner, times)
+        self._storage.add_failure(owner, partial(self.policy.after_failures, times))
         if more := self._not_stored.pop(owner, [])[len(times) :]:
             self._not_stored[owner] = more
 

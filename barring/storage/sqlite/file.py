@@ -33,13 +33,8 @@ SMALL = 16 * 1024 * 1024
 
 def connect(path: Path, mode: str = "rw") -> Database:
     """A new connection. A missing file is an error; no empty database is created."""
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}",
-        uri=True,
-        timeout=BUSY_TIMEOUT,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    options = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
+    connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, **options)
     for pragma in ("synchronous = FULL", "fullfsync = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("PRAGMA schema_version").fetchone()  # Opens the -wal and the -shm.
