@@ -3,19 +3,24 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import fields
 from marshmallow.validate import OneOf
 
 from barring import domain
 
-from .codes import class_of_service
+from .codes import CodeToRemove, class_of_service
+from .items import Item
 from .responses import Response
 
 
-class CodeToVerify(Schema):
-    """The code that a user has keyed in: any string."""
+class CodeToVerify(Item):
+    """The code that a user has keyed in: any string.
+
+    Loads as the code alone, a string.
+    """
 
     code = fields.String(required=True, metadata={"example": "4711"})
+    build = staticmethod(CodeToRemove.build)
 
 
 class Verification(Response):

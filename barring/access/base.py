@@ -29,10 +29,6 @@ class Mode(ABC):
         """
         self.platforms = Platforms(settings)
 
-    def identify(self) -> Caller:
-        """The caller of the current request: a call platform by its secret, or as the mode says."""
-        return self.platforms.caller(current_request()) or self.caller()
-
     @abstractmethod
     def caller(self) -> Caller:
         """The caller of the current request. Calls `refuse` if the mode does not trust it."""

@@ -33,7 +33,7 @@ def requires(role: Role, *others: Role) -> Callable[[Callable[..., Any]], Any]:
         def guarded(tenant_id: str, group_id: str = "", user_id: str = "", **rest: Any) -> Any:
             owner = Owner(tenant_id, group_id, user_id)
             mode: Mode = current_app.extensions[EXTENSION]
-            g.caller = caller = mode.identify()
+            g.caller = caller = mode.platforms.caller() or mode.caller()
             if caller.role.rank < role.rank and caller.role not in others:
                 abort(403, message=f"This needs at least the role {role.title}.")
             if not caller.may_reach(owner):

@@ -5,15 +5,14 @@ from hashlib import sha256
 from urllib.parse import unquote
 
 from barring import logs
-from barring.http.application import Request
+from barring.http.application import current_request
 from barring.settings import Settings, SettingsError, read_file, variable
 from schemas.rules import OWNER_ID
 
 from .roles import Caller, Role
 
 _NAME = variable("platform_secrets_file")
-_FORM = "must be SECRET or SECRET TENANT, with a percent-encoded TENANT, and a SECRET of"
-_FORM += " at least 32 letters, digits or -._~+/ (try: openssl rand -hex 32)"
+_FORM = "must be SECRET or SECRET TENANT, SECRET of 32 or more letters (try: openssl rand -hex 32)"
 _LINE = re.compile("([A-Za-z0-9._~+/-]{32,}=*)(?: ((?:[!-$&-~]|%[0-9A-Fa-f]{2})+))?")
 """A bearer token (RFC 6750, section 2.1), and percent-encoded text: ASCII without blanks."""
 
@@ -33,9 +32,9 @@ class Platforms:
         except SettingsError as error:
             logs.emit("warning", message=f"{error}; the former secrets stay in force")
 
-    def caller(self, request: Request) -> Caller | None:
-        """The platform that sent the request, or None."""
-        scheme, _, secret = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    def caller(self) -> Caller | None:
+        """The platform that sent the current request, or None."""
+        scheme, _, secret = current_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         return self._callers.get(_digest(secret.strip())) if scheme.lower() == "bearer" else None
 
     def _read(self) -> dict[bytes, Caller]:

@@ -26,14 +26,14 @@ def blueprint(verifier: Verifier) -> JSONBlueprint:
     @verification.arguments(schemas.CodeToVerify())
     @verification.response(200, schemas.Verification, description="The user may place the call")
     @verification.alt_response(429, "Error429")
-    def verify_authorization_code(body: dict[str, str], owner: Owner) -> Response:
+    def verify_authorization_code(code: str, owner: Owner) -> Response:
         """Verify an authorization code
 
         Any status but 200 means: do not place the call. A 403 with `errors` counts as a failure;
         after too many failures the user is locked out for some time.
         """
         try:
-            whose, code = verifier.verify(owner, body["code"])
+            whose, found = verifier.verify(owner, code)
         except StorageUnavailable:
             audit("unavailable", owner)
             raise
@@ -43,7 +43,7 @@ def blueprint(verifier: Verifier) -> JSONBlueprint:
                 abort(429, message=_LOCKED, headers={"Retry-After": error.seconds})
             fault = {"json": {"code": ["This code does not let the user place the call."]}}
             abort(403, message="The code was refused; do not place the call.", errors=fault)
-        audit("verified", owner, level=whose.level, description=code.loggable_description())
-        return json_response(schemas.dump(whose, code))
+        audit("verified", owner, level=whose.level, description=found.loggable_description())
+        return json_response(schemas.dump(whose, found))
 
     return verification

@@ -138,10 +138,9 @@ class Storage(ABC):
             now, lockout = self._lockout(connection, owner)
             ignored = "\0" in code or is_locked(lockout, now)
             rows = [] if ignored else connection.execute(statements.FIND, keys).fetchall()
-        if not rows:
-            return now, lockout, None
-        nearest = max(map(tuple, rows))  # An empty id comes first.
-        return now, lockout, (Owner(*nearest[:3]), AuthorizationCode(*nearest[3:]))
+        nearest = max(map(tuple, rows), default=())  # An empty id comes first.
+        found = (Owner(*nearest[:3]), AuthorizationCode(*nearest[3:])) if nearest else None
+        return now, lockout, found
 
     def lockout(self, owner: Owner) -> tuple[int, Lockout]:
         """The time, and a user's lockout. The time is the database's, as of all lockouts."""

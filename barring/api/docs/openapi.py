@@ -44,7 +44,6 @@ _ERRORS = {
 """By status: a key and a message. An operation can have the error if its document has the key;
 one without the key documents the response itself."""
 
-_OF_PLATFORM = {"description": "The secret of a call platform."}
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EXAMPLE_OF_FAULTS = {"json": {"authCodes": {"1": {"code": ["This code exists already."]}}}}
 
@@ -74,7 +73,7 @@ class _Operations(BasePlugin):
     def init_spec(self, spec: Any) -> None:
         for name, scheme in self.mode.security_schemes.items():
             spec.components.security_scheme(name, scheme)
-        spec.components.security_scheme("platform", BEARER | _OF_PLATFORM)
+        spec.components.security_scheme("platform", BEARER | {"description": "A platform's secret"})
         for status, (_, message) in _ERRORS.items():
             example = {"code": status, "status": HTTPStatus(status).phrase, "message": message}
             if status == 400:
