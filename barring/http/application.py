@@ -54,9 +54,9 @@ class Response(flask.Response):
         return body, status, headers
 
 
-def json_response(value: Any) -> Response:
+def json_response(value: Any, option: int = 0) -> Response:
     """A response with a JSON value. Flask's jsonify takes three times as long."""
-    return Response(orjson.dumps(value) + b"\n", content_type="application/json")
+    return Response(orjson.dumps(value, option=option) + b"\n", content_type="application/json")
 
 
 def json_list(name: str, parts: Iterable[list[dict[str, str]]]) -> Response:

@@ -2,6 +2,7 @@
 
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api
+from orjson import OPT_NON_STR_KEYS
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
 from barring import logs
@@ -28,7 +29,7 @@ class JSONApi(Api):
         payload.setdefault("message", _MESSAGES.get(status, error.description))
         own_headers = dict(error.get_headers())  # Allow and Retry-After, for example.
         del own_headers["Content-Type"]
-        return json_response(payload), status, own_headers | headers
+        return json_response(payload, OPT_NON_STR_KEYS), status, own_headers | headers
 
     def handle_unavailable_storage(self, error: StorageUnavailable) -> ResponseReturnValue:
         """Respond with 503. The reason is only logged, because it may contain file names."""
