@@ -75,7 +75,7 @@ def test_row_that_another_writes_is_not_removed(storage: Storage, postgres: str)
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
         renew = f"UPDATE lockouts SET failures = '{NOW + DAY}', expires = {NOW + 2 * DAY}"
         other.execute(f"{renew} WHERE user_id = 'user1'")
-        adding = pool.submit(storage.add_failure, OWNER, failed, 1)
+        adding = pool.submit(storage.add_failure, OWNER, failed)
         with suppress(TimeoutError):
             adding.result(0.5)
         waited = waiting(other)

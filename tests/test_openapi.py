@@ -67,14 +67,17 @@ def test_paths_are_the_documents_own(document: dict[str, Any]) -> None:
     tenant = "/api/v1/tenants/{tenant_id}"
     group = f"{tenant}/groups/{{group_id}}"
     owners = (f"{group}/users/{{user_id}}", group, tenant)
-    paths = [f"{owner}/services/outgoing_call_barring/codes/" for owner in owners]
-    assert list(document["paths"]) == [p for path in paths for p in (path, f"{path}{{code}}/")]
+    bases = [f"{owner}/services/outgoing_call_barring" for owner in owners]
+    paths = [f"{base}/codes/{code}" for base in bases for code in ("", "{code}/")]
+    paths += [f"{bases[0]}/verification/", f"{bases[0]}/lockout/"]
+    assert list(document["paths"]) == paths
 
 
 def test_operations_have_names_and_words(operations: dict[str, dict[str, Any]]) -> None:
     """Each operation has an id of its own, which does not change, and a summary."""
     assert list(operations) == [
-        id_of(operation, level) for level in LEVELS for operation in OPERATIONS
+        *(id_of(operation, level) for level in LEVELS for operation in OPERATIONS),
+        *("verifyAuthorizationCode", "getLockout", "deleteLockout"),
     ]
     assert {
         "listAuthorizationCodes",
@@ -90,7 +93,7 @@ def test_each_level_has_its_tag(
     document: dict[str, Any], operations: dict[str, dict[str, Any]]
 ) -> None:
     """Each level has a tag of its own, and its operations have that tag alone."""
-    assert [tag["name"] for tag in document["tags"]] == list(TAGS.values())
+    assert [tag["name"] for tag in document["tags"]] == [*TAGS.values(), "Verification", "Lockout"]
     assert all(tag["description"] for tag in document["tags"])
     for level, operation in product(LEVELS, OPERATIONS):
         assert operations[id_of(operation, level)]["tags"] == [TAGS[level]]
@@ -110,7 +113,8 @@ def test_operations_are_secured_by_the_role(
     document: dict[str, Any], operations: dict[str, dict[str, Any]]
 ) -> None:
     """Every operation names the security scheme, which is the role header."""
-    assert all(operation["security"] == [{"caller": []}] for operation in operations.values())
+    by_role = [operation["security"][0] for operation in operations.values()]
+    assert all(scheme == {"caller": []} for scheme in by_role)
     scheme = document["components"]["securitySchemes"]["caller"]
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "X-Role")
 
@@ -155,8 +159,10 @@ def test_responses_may_grow_and_requests_may_not(
     responses = [operation["responses"] for operation in operations.values()]
     bodies = [operation.get("requestBody") for operation in operations.values()]
     used = {True: schema_names([responses, components["responses"]]), False: schema_names(bodies)}
-    assert used[True] == {"AuthorizationCode", "AuthorizationCodes", "EmptyObject", "Error"}
-    assert used[False] == {"NewCodes", "CodesToRemove", "CodeChanges"}
+    verification = {"Verification", "Lockout"}
+    codes = {"AuthorizationCode", "AuthorizationCodes"}
+    assert used[True] == {*codes, *verification, "EmptyObject", "Error"}
+    assert used[False] == {"NewCodes", "CodesToRemove", "CodeChanges", "CodeToVerify"}
     for may_grow, names in used.items():
         while inner := schema_names([components["schemas"][name] for name in names]) - names:
             names |= inner

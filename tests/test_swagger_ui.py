@@ -237,9 +237,8 @@ def test_the_page_asks_no_other_host(page: Page, service: Service, host: str) ->
     page.open(f"{origin}/docs/")
     shown = page.tags()
     assert list(shown) == [tag["name"] for tag in document["tags"]]
-    assert len(shown) == 3
+    assert [len(operations) for operations in shown.values()] == [6, 6, 6, 1, 2]
     for tag, operations in shown.items():
-        assert len(operations) == 6
         assert operations == {
             operation["operationId"]
             for path in document["paths"].values()

@@ -115,7 +115,7 @@ def describe_code(code: str, description: str | None, service: str | None, **own
     Example:
       barring describe acme sales anna 4711 --description "Day shift"
     """
-    given = {} if description is None else {"description": description}
+    given: dict[str, str | None] = {} if description is None else {"description": description}
     given |= {} if service is None else {"classOfService": service or None}
     if not given:
         raise click.UsageError("add --description, --class-of-service or both")
