@@ -143,7 +143,8 @@ def test_processes_start_together(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         rows = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
     connection.close()
-    assert rows == [("create_authorization_codes",), ("add_class_of_service",)]
+    steps = ("create_authorization_codes", "add_class_of_service", "create_lockouts")
+    assert rows == [(step,) for step in steps]
 
 
 def test_failed_migration_leaves_the_old_schema(
