@@ -1,29 +1,23 @@
 """The PostgreSQL engine: the storage contract, and what is its own."""
 
 import re
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from barring.domain import AuthorizationCode as Code
 from barring.settings import without_password
 from barring.storage import open_storage
 from barring.storage.base import Storage, StorageError, StorageUnavailable
 from barring.storage.postgres.connections import CONNECTIONS
-from tests.bulk_contract import BulkContract, never, staged
+from tests.bulk_contract import BulkContract
 from tests.command import failure, succeed
-from tests.postgres import USER, database, free_port
+from tests.postgres import database, free_port
 from tests.service import codes_path, running
 from tests.storage_contract import OWNER, EngineContract, StorageContract
-from tests.tools import needs
 from tests.waiting import await_that
 
 
@@ -248,53 +242,3 @@ def test_slow_reader_of_an_export_gets_all_of_it(storage: Storage, postgres: str
     first = next(export)
     time.sleep(0.3)
     assert len([first, *export]) == 30_000
-
-
-@contextmanager
-def pgbouncer(folder: Path, server: str) -> Iterator[str]:
-    """The way to a server's databases through PgBouncer in transaction mode."""
-    program, port, there = needs("pgbouncer"), free_port(), conninfo_to_dict(server)
-    configuration = folder / "pgbouncer.ini"
-    configuration.write_text(
-        f"[databases]\n* = host={there['host']} port={there['port']} user={there['user']}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n"
-        "pool_mode = transaction\ndefault_pool_size = 3\nignore_startup_parameters = options\n"
-    )
-    folder.chmod(0o755)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, configuration], user=USER, stdout=log, stderr=log)
-    try:
-        await_that(lambda: b"listening on" in (folder / "log").read_bytes())
-        yield f"postgresql://postgres@127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def test_pgbouncer_in_transaction_mode(server: str, postgres: str) -> None:
-    """Many threads read and write together over the three connections that PgBouncer has."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        pgbouncer(Path(folder), server) as way,
-        ThreadPoolExecutor(16) as pool,
-    ):
-        name = postgres.rpartition("/")[2]
-        with psycopg.connect(postgres, autocommit=True) as connection:
-            connection.execute(f"ALTER DATABASE {name} SET statement_timeout = '4s'")
-        storage = open_storage(f"{way}/{name}")
-        storage.prepare()
-
-        def write_and_read(number: int) -> Code | None:
-            storage.add(OWNER, [Code(f"{number:03}", "x"), Code(f"{number:03}+", "y")])
-            storage.remove(OWNER, [f"{number:03}+"])
-            return storage.get(OWNER, f"{number:03}")
-
-        found = list(pool.map(write_and_read, range(300)))
-        assert found == [Code(f"{number:03}", "x") for number in range(300)]
-        assert storage.list(OWNER) == found
-        for line in range(9):
-            with storage.staging() as staging:
-                staging.put([staged(line, f"new{line}")])
-                assert staging.add("fail", never, keep_going=False) == 1
-        with psycopg.connect(f"{way}/{name}", options="", autocommit=True) as connection:
-            assert connection.execute("SHOW statement_timeout").fetchone() == ("4s",)

@@ -41,11 +41,18 @@ _DEFAULTS: dict[str, Any] = {
 _STATELESS: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
 """PgBouncer gives a connection to one client after another, so no statement is prepared."""
 
-_HINTS = {"42501": "; after an upgrade, run `barring check` as the owner of the tables first"}
+_HINTS = {
+    "42501": "; after an upgrade, run `barring check` as the owner of the tables first",
+    "08P01": "; the log of PgBouncer has the reason",
+}
 """What to do about an error, by its SQLSTATE."""
 
 _NO_TIMEOUTS = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
-"""The `options` of a connection for long work. PgBouncer would pass a SET on to other clients."""
+"""The `options` of a connection for long work."""
+
+LIFT_TIMEOUTS = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
+"""The first statements of a long transaction. PgBouncer ignores the `options`, and would pass what
+a SET changes, unless it is LOCAL, on to other clients."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):

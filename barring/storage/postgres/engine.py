@@ -92,6 +92,7 @@ class PostgresStorage(Storage):
             connection.transaction(),
             connection.cursor("export") as cursor,
         ):
+            connection.execute(connections.LIFT_TIMEOUTS)
             cursor.itersize = 10_000
             yield from cursor.execute(statements.EXPORT)
 

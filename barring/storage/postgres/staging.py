@@ -7,7 +7,7 @@ from typing import Any
 from barring.storage.staging import StagedRow, Staging
 from barring.storage.statements import COLUMNS, EXISTING, KEY
 
-from .connections import Connection
+from .connections import LIFT_TIMEOUTS, Connection
 
 _CREATE = "CREATE TEMPORARY TABLE staged (line bigint, LIKE authorization_codes) ON COMMIT DROP"
 _COPY = f"COPY staged (line, {COLUMNS}) FROM STDIN"
@@ -24,7 +24,7 @@ class PostgresStaging(Staging):
     def __init__(self, connection: Connection) -> None:
         """`connection` is in the transaction."""
         self._connection = connection
-        connection.execute(_CREATE)
+        connection.execute(f"{LIFT_TIMEOUTS}; {_CREATE}")
 
     def put(self, rows: Iterable[StagedRow]) -> None:
         with self._connection.cursor() as cursor, cursor.copy(_COPY) as copy:
