@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from barring.bulk.formats import COLUMNS, InputError, Rejected
 from barring.bulk.reader import Reader
+from barring.bulk.spreadsheets import damage
 from barring.bulk.writer import Writer
 from barring.storage.staging import Row, StagedRow
 from schemas.rules import CODE_PATTERN, code_rule
@@ -34,7 +35,7 @@ ROWS = [
 def read(content: str | bytes, *, remove: bool = False) -> list[StagedRow | Rejected]:
     """What is read of a file, to be stored or removed."""
     content = content.encode() if isinstance(content, str) else content
-    return list(Reader(io.BytesIO(content), "codes", None if remove else RULE))
+    return list(Reader(io.BytesIO(content), "codes", RULE, remove))
 
 
 def refusal(content: str | bytes) -> str:
@@ -140,7 +141,6 @@ def test_file_that_cannot_be_told_apart_is_refused(content: str, reason: str) ->
     [
         (HEADER + "a,b,zoë,01,\n").encode("latin-1"),
         (HEADER + "a,b,c,01,5 €\n").encode("cp1252"),
-        (HEADER + "a,b,c,01,x\n").encode("utf-16"),
         (HEADER + "a,b,c,01,x\n").encode("utf-16-le"),
         (HEADER + "a,b,c,01,x\n").encode("utf-16-be"),
         ("tenant,group,usér,code\n").encode("latin-1"),
@@ -152,7 +152,7 @@ def test_file_that_cannot_be_told_apart_is_refused(content: str, reason: str) ->
 def test_other_encodings_are_refused(content: bytes) -> None:
     """Latin-1 and UTF-16 are never guessed at: what they hold could come out as another text."""
     assert re.fullmatch(
-        "codes: is not UTF-8 text; it may be .*Latin-1 or UTF-16; save it as UTF-8 .*",
+        "codes: is not UTF-8 text; it may be .*Latin-1 or UTF-16; save it as UTF-8 .*--encoding",
         refusal(content),
     )
 
@@ -176,8 +176,7 @@ def test_file_that_is_not_text_is_refused(content: bytes, words: str) -> None:
     ("content", "values", "reason"),
     [
         ("a,b,c,1,", ("a", "b", "c", "1", ""), "code: Must have 2 to 14 characters"),
-        ("a,b,c, 01,", ("a", "b", "c", " 01", ""), "code: Must have 2 to 14 characters"),
-        ("a,b,c,4.7E+08,", ("a", "b", "c", "4.7E+08", ""), "code: Must have"),
+        ("a,b,c, 1 ,", ("a", "b", "c", " 1 ", ""), "code: Must have 2 to 14 characters"),
         ("a,b,c", ("a", "b", "c", "", ""), "code: Must be present, and be text."),
         ("a,,c,01,", ("a", "", "c", "01", ""), "group: Must not be empty where there is a user."),
         (",b,c,01,", ("", "b", "c", "01", ""), "tenant: Must have 1 to 161 characters"),
@@ -264,15 +263,19 @@ def near(limits: list[int], usual: str, unusual: str) -> st.SearchStrategy[str]:
     return st.booleans().flatmap(lambda is_odd: odd if is_odd else even)
 
 
-ids = near([1, 160, 161, 162], "aZé😀. %;,\"'\ufeff\u2028", "/\t\r\n\0\x7f\x85")
-codes = near([1, 2, 14, 15], "09azAZ*#._-", "\n+é٣ﬁK\0 ")
+ids = near([1, 160, 161, 162], "aZé😀. %;,\"'=+@-\ufeff", "/\t\r\n\0\x7f\x85\u2028")
+codes = near([1, 2, 14, 15], "09azAZ*#._-", "\n+é٣ﬁK\0 ='")
 services = near([1, 40, 41], "aé😀\r\n\t,;\"'\x85\u2028\ufeff", "\0")
-descriptions = near([80, 81], "aé😀\r\n\t,;\"'\x85\u2028\ufeff", "\0")
+descriptions = near([80, 81], "aé😀=+@-\r\n\t,;\"'\x85\u2028\ufeff", "\0")
 
 
 def writings(row: Row) -> Iterator[tuple[str, Row]]:
-    """The files that hold this one row, and what is read of it."""
-    for kind in ("csv", "tsv", "ndjson"):
+    """The files that hold this one row, and what is read of it.
+
+    No table holds an id or a code with blanks around it, or one that a spreadsheet has damaged.
+    """
+    exact = not any(text != (text or "").strip() or damage(text) for text in row[:4])
+    for kind in ("csv", "tsv", "ndjson") if exact else ("ndjson",):
         stream = io.StringIO(newline="")
         Writer(stream, kind).write(row)
         yield stream.getvalue(), row if kind == "ndjson" else (*row[:-1], row[-1] or "")
@@ -297,6 +300,7 @@ def writings(row: Row) -> Iterator[tuple[str, Row]]:
 @example("a", "group", "b\n", "01", "", None)
 @example("a", "group", " ", "01", "\r", "\r")
 @example("a", "group", "", "01", "", "x")
+@example("=1", "'@b", "''-c", "-1", "'=1", "\t+")
 @example("a", "", "", "01", "", None)
 @example("a", "", "b", "01", "", None)
 def test_import_takes_what_the_api_takes(

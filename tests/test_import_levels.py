@@ -23,8 +23,7 @@ ANNA, SALES, ACME = Owner("acme", "sales", "anna"), Owner("acme", "sales"), Owne
 
 def read(content: str, *, remove: bool = False) -> list[StagedRow | Rejected]:
     """What is read of a file, to be stored or removed."""
-    rule = None if remove else code_rule(CODE_PATTERN)
-    return list(Reader(io.BytesIO(content.encode()), "codes", rule))
+    return list(Reader(io.BytesIO(content.encode()), "codes", code_rule(CODE_PATTERN), remove))
 
 
 @pytest.mark.parametrize(

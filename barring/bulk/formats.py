@@ -5,11 +5,14 @@ column, or a Rejected. It raises InputError if the rest of the file cannot be pa
 """
 
 import csv
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from barring.domain import AuthorizationCode, Owner
 from barring.strict_json import NotJSON, parse_json
+
+from .spreadsheets import read_cell
 
 COLUMNS = Owner._fields + AuthorizationCode._fields
 DEFAULTS = {"description": "", "class_of_service": None}
@@ -18,6 +21,8 @@ OPTIONAL = {column for column, default in DEFAULTS.items() if default is None}
 """The columns that JSON omits if they are empty."""
 REJECTION_COLUMNS = ("line", "reason")
 """The additional columns of a file of rejected rows. An import ignores them."""
+IGNORED = "-"
+"""The name of the columns that an import ignores, in --columns."""
 
 
 class InputError(Exception):
@@ -38,43 +43,63 @@ class Rejected(NamedTuple):
 Record = tuple[int, dict[str, Any]] | Rejected
 
 
-def parse_table(lines: Iterable[str], header: str) -> Iterator[Record]:
-    """Parse CSV. The delimiter is tab, semicolon or comma: the most frequent in the header."""
-    reader = csv.reader(lines, delimiter=max("\t;,", key=header.count), strict=True)
+def parse_table(
+    lines: Iterable[str], delimiter: str, columns: Sequence[str], owner: Mapping[str, str]
+) -> Iterator[Record]:
+    """Parse CSV. `columns` are those of --columns; `owner` has the ids for missing columns."""
+    rows = _rows(lines, delimiter)
+    first = next(rows, (1, []))
+    names, is_header = _column_names(first[1], columns, owner)
+    # Spreadsheets may leave out empty cells at the end of a row.
+    given = dict.fromkeys(OPTIONAL & {*names}, "") | {k: owner[k] for k in owner.keys() - names}
+    for line, cells in rows if is_header else itertools.chain([first], rows):
+        values = given | {n: read_cell(n, cell) for n, cell in zip(names, cells, strict=False)}
+        excess = [read_cell("", cell) for cell in cells[len(names) :]]
+        reason = "Has more cells than there are columns."
+        # Spreadsheets write empty cells after the last column.
+        yield Rejected(line, reason, values, excess) if any(excess) else (line, values)
+
+
+def _rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table that are not blank, each with the line that it begins on."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     line = 1
     try:
-        names = _column_names(next(reader, []))
-        line = reader.line_num + 1
-        # Spreadsheets may leave out empty cells at the end of a row.
-        empty = dict.fromkeys(OPTIONAL.intersection(names), "")
         for cells in reader:
-            values = empty | dict(zip(names, cells, strict=False))
-            excess = cells[len(names) :]
-            # Spreadsheets write empty cells below the last row and after the last column.
-            if any(excess):
-                yield Rejected(line, "Has more cells than there are columns.", values, excess)
-            elif any(cells):
-                yield line, values
+            if any(map(str.strip, cells)):
+                yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"line {line}: {error}") from None
 
 
-def _column_names(cells: Sequence[str]) -> list[str]:
-    names = [cell.strip().lower() for cell in cells]
-    while names and not names[-1]:
-        names.pop()
-    expected = f"the first line must name the columns {', '.join(COLUMNS)}"
-    if not names:
-        raise InputError(f"is empty; {expected}")
+def _column_names(
+    cells: Sequence[str], columns: Sequence[str], owner: Mapping[str, str]
+) -> tuple[list[str], bool]:
+    """The column of each cell, and whether the first row, `cells`, is a header."""
+    header = [cell.strip().lower() for cell in cells]
+    while header and not header[-1]:
+        header.pop()
+    expected = f"must name the columns {', '.join(COLUMNS)} (see --columns and --tenant)"
+    if not header:
+        raise InputError("is empty" if columns else f"is empty; the first line {expected}")
+    names, is_header = [*columns] or header, True
+    if any("=" in column for column in columns):
+        sources = {s or name: name for name, _, s in (column.partition("=") for column in columns)}
+        if missing := sorted({*sources} - {*header}):
+            raise InputError(f"--columns: the first line does not name {missing[0]!r}")
+        names = [sources.get(name, IGNORED) for name in header]
+    elif columns:
+        is_header = any(a == b != IGNORED for a, b in zip(header, names, strict=False))
     for verb, wrong in (
-        ("lacks", {*COLUMNS} - {*DEFAULTS} - {*names}),
-        ("also has", {*names} - {*COLUMNS, *REJECTION_COLUMNS}),
-        ("repeats", {name for name in names if names.count(name) > 1}),
+        ("lacks", {*COLUMNS} - {*DEFAULTS} - {*names} - {*owner}),
+        ("also has", {*names} - {*COLUMNS, *REJECTION_COLUMNS, IGNORED}),
+        ("repeats", {name for name in names if name != IGNORED and names.count(name) > 1}),
     ):
         if wrong:
-            raise InputError(f"{expected}; it {verb} {', '.join(map(repr, sorted(wrong)))}")
-    return names
+            fault = f"{expected}; it {verb} {', '.join(map(repr, sorted(wrong)))}"
+            raise InputError(f"{'--columns' if columns else 'the first line'} {fault}")
+    return names, is_header
 
 
 def parse_json_array(text: str) -> Iterator[Record]:

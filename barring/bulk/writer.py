@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from .formats import COLUMNS, OPTIONAL, Rejected
+from .spreadsheets import guard
 
 _to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -20,7 +21,10 @@ class Writer:
         self._csv: Any = None
         if kind != "ndjson":
             # With \r\n as line end: only then does Python before 3.13 quote a cell that holds \r.
-            self._csv = csv.writer(stream, delimiter="\t" if kind == "tsv" else ",")
+            delimiter = "\t" if kind == "tsv" else ","
+            self._csv = csv.writer(stream, delimiter=delimiter)
+            self._quoted = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL)
+            self._other_delimiters = {*"\t;,"} - {delimiter}
             self._csv.writerow(self._columns)
 
     def write(self, row: Iterable[str | None]) -> None:
@@ -34,6 +38,9 @@ class Writer:
 
     def _write(self, record: Mapping[str, Any], excess: Sequence[str] = ()) -> None:
         if self._csv:
-            self._csv.writerow([*(record.get(column, "") for column in self._columns), *excess])
+            texts = (*(str(record.get(column, "")) for column in self._columns), *excess)
+            # A spreadsheet may also split a cell at these, unless it has quotes.
+            is_plain = self._other_delimiters.isdisjoint("".join(texts))
+            (self._csv if is_plain else self._quoted).writerow(map(guard, texts))
         else:
             self._stream.write(_to_json(record) + "\n")

@@ -120,6 +120,11 @@ def _report(count: int, rejections: _Rejections, delete: bool, dry_run: bool) ->
 @click.option("--keep-going", is_flag=True, help="Import valid rows even if others are rejected.")
 @click.option("--dry-run", is_flag=True, help="Check everything, and change nothing.")
 @click.option("--errors", type=_FILE, help="Write the rejected rows and the reasons to this file.")
+@click.option("--tenant", help="The tenant of all codes, if FILE has no column for it.")
+@click.option("--group", help="The group of all codes, if FILE has no column for it.")
+@click.option("--user", help='The user; "" for codes of the group.')
+@click.option("--columns", metavar="NAMES", help="The columns of a CSV file without a header.")
+@click.option("--encoding", help="The encoding of FILE, such as windows-1252.  [default: UTF-8]")
 def import_file(
     file: BinaryIO,
     delete: bool,
@@ -127,25 +132,28 @@ def import_file(
     keep_going: bool,
     dry_run: bool,
     errors: Path | None,
+    **source: str | None,
 ) -> None:
     """Store the codes of FILE (- for standard input): all of them or none.
 
     FILE is CSV with commas, semicolons or tabs, JSON lines or a JSON array, recognized by its
-    content. The first line of CSV names the columns, as in an export. If rows are rejected, correct
-    FILE and import it again; after --keep-going, correct and import the file of --errors.
+    content. The first line of CSV names the columns, as in an export. Otherwise --columns names
+    them all in order, - to ignore one, or maps some: NAME=NAME-IN-FILE. If rows are rejected,
+    correct FILE and import it again; after --keep-going, import the corrected file of --errors.
 
     \b
     Examples:
       barring import codes.csv
       barring import --keep-going --errors rejected.csv codes.csv
       barring import --delete leavers.csv
+      barring import --tenant acme --group sales --user "" --columns code,description,- list.csv
     """
     if delete and on_existing != "fail":
         raise click.UsageError("--delete and --on-existing cannot be combined")
     if errors:
         _check_errors_file(errors, file, keep_going and not dry_run)
-    rule = None if delete else code_rule(Settings.from_environment().code_pattern)
-    reader = Reader(file, file.name, rule)
+    rule = code_rule(Settings.from_environment().code_pattern)
+    reader = Reader(file, file.name, rule, delete, **source)
     with opened_storage(create=not delete) as storage, ExitStack() as stack:
         rejections = _Rejections()
         if errors:
