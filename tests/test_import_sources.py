@@ -9,7 +9,7 @@ import pytest
 
 from barring.bulk.formats import COLUMNS, InputError, Rejected
 from barring.bulk.reader import Reader
-from barring.storage.base import StagedRow
+from barring.storage.staging import StagedRow
 from schemas.rules import CODE_PATTERN, code_rule
 from tests.command import failure, succeed
 
