@@ -35,7 +35,7 @@ ROWS = [
 def read(content: str | bytes, *, remove: bool = False) -> list[StagedRow | Rejected]:
     """What is read of a file, to be stored or removed."""
     content = content.encode() if isinstance(content, str) else content
-    return list(Reader(io.BytesIO(content), "codes", RULE, remove))
+    return list(Reader(io.BufferedReader(io.BytesIO(content)), "codes", RULE, remove))
 
 
 def refusal(content: str | bytes) -> str:

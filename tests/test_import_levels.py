@@ -23,7 +23,14 @@ ANNA, SALES, ACME = Owner("acme", "sales", "anna"), Owner("acme", "sales"), Owne
 
 def read(content: str, *, remove: bool = False) -> list[StagedRow | Rejected]:
     """What is read of a file, to be stored or removed."""
-    return list(Reader(io.BytesIO(content.encode()), "codes", code_rule(CODE_PATTERN), remove))
+    return list(
+        Reader(
+            io.BufferedReader(io.BytesIO(content.encode())),
+            "codes",
+            code_rule(CODE_PATTERN),
+            remove,
+        )
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,11 @@ def read(
 ) -> list[StagedRow | Rejected]:
     """What is read of a file with these options of an import."""
     content = content.encode() if isinstance(content, str) else content
-    return list(Reader(io.BytesIO(content), "codes", code_rule(pattern), remove, **source))
+    return list(
+        Reader(
+            io.BufferedReader(io.BytesIO(content)), "codes", code_rule(pattern), remove, **source
+        )
+    )
 
 
 def refusal(content: str | bytes, **source: Any) -> str:

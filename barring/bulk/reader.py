@@ -40,13 +40,13 @@ class Reader:
         encoding, columns = source.pop("encoding", None), source.pop("columns", None)
         self._owner = {key: value for key, value in source.items() if value is not None}
         self._columns = [c.strip().lower() for c in columns.split(",")] if columns else []
-        buffered = io.BufferedReader(cast(io.RawIOBase, stream))
-        marked = buffered.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
+        # `stream` has a buffer. Another one would wait for more of a pipe than there is.
+        marked = cast(io.BufferedReader, stream).peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
         self._encoding = encoding or ("UTF-16" if marked else "UTF-8")
         self._first = self._delimiter = ""
         with self._errors_named():
             try:
-                self._text = io.TextIOWrapper(buffered, self._encoding, newline="")
+                self._text = io.TextIOWrapper(stream, self._encoding, newline="")
             except LookupError:
                 raise InputError(f"--encoding: Python has no encoding {encoding!r}") from None
             self._read_start()
