@@ -164,6 +164,12 @@ def is_loopback(address: str) -> bool:
     return re.fullmatch(r"::1|(::ffff:)?127\.[0-9.]+", address) is not None
 
 
+def is_local(address: str) -> bool:
+    """Whether HOST:PORT, with the port or without, is localhost or a loopback address."""
+    host = re.sub(r":[0-9]*\Z", "", address).strip("[]").lower()
+    return host == "localhost" or is_loopback(host)
+
+
 def read_file(name: str, path: str) -> str:
     """The text of the file at `path`, the value of the variable `name`.
 

@@ -39,7 +39,7 @@ from wsgi import app
 """
 """The service with shorter limits of time."""
 
-HEAD = f"{codes_path()} HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n"
+HEAD = f"{codes_path()} HTTP/1.1\r\nHost: localhost\r\nX-Role: Group Admin\r\n"
 MEBIBYTE = 1024 * 1024
 
 

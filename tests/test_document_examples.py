@@ -28,13 +28,11 @@ NAMES = '{\n   "authCodes": [\n {\n "code": "01"\n },\n {\n "code": "02"\n }\n ]
 
 
 def send(service: Service, method: str, path: str, body: str, role: str) -> tuple[int, str, object]:
-    """Send the bytes of an example over a socket of its own; the role is all that is added.
+    """Send the bytes of an example over a socket of its own, with a role and this host.
 
     The response's body must be written without spaces, and with nothing that JSON does not show.
     """
-    head = (
-        f"{method} {path} HTTP/1.1\r\nHost: example.com\r\nX-Role: {role}\r\nConnection: close\r\n"
-    )
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Role: {role}\r\nConnection: close\r\n"
     if body:
         head += f'Content-Type: "application/json"\r\nContent-Length: {len(body)}\r\n'
     with service.connect() as connection:

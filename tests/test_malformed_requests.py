@@ -42,13 +42,13 @@ def only(service: Service, raw: str | bytes) -> int:
 
 def get(target: str = PATH, headers: str = ADMIN) -> str:
     """A GET with these header lines."""
-    return f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
+    return f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
 
 
 def post(body: str, headers: str = "", framing: str | None = None) -> str:
     """A POST as a Group Admin."""
     framing = f"Content-Length: {len(body)}\r\n" if framing is None else framing
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     return f"{head}{ADMIN}{JSON}{headers}{framing}\r\n{body}"
 
 
@@ -104,8 +104,8 @@ def test_role_that_is_not_exactly_one_is_nobody(service: Service, headers: str) 
         get(headers="X-Role : Group Admin\r\n"),
         get(headers=ADMIN + "No-Colon\r\n"),
         f"GET {PATH}\r\n\r\n",
-        f"GET {PATH} HTTP/9.9\r\nHost: x\r\n\r\n",
-        f"GE(T {PATH} HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET {PATH} HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        f"GE(T {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\r\n\r\n",
         get(target=PATH.replace("malformed", "\x80")),
     ],
@@ -223,15 +223,15 @@ def test_hostile_json_is_refused(service: Service, body: str) -> None:
 
 def test_what_follows_a_refused_body_is_not_a_request(service: Service) -> None:
     """An unread body is not taken for the next request: the response ends the connection."""
-    inner = f"DELETE {PATH} HTTP/1.1\r\nHost: x\r\nX-Role: System Admin\r\n\r\n"
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Role: End User\r\n"
+    inner = f"DELETE {PATH} HTTP/1.1\r\nHost: localhost\r\nX-Role: System Admin\r\n\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nX-Role: End User\r\n"
     raw = f"{head}Content-Length: {len(inner)}\r\n\r\n{inner}{get()}"
     assert [status for status, *_ in exchange(service, raw)] == [403]
 
 
 def test_refused_body_that_is_malformed_gets_one_answer(service: Service) -> None:
     """A body that was refused unread, and is malformed, brings no second answer."""
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Role: End User\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nX-Role: End User\r\n"
     raw = f"{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"
     assert [status for status, *_ in exchange(service, raw)] == [403]
 

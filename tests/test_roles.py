@@ -1,12 +1,15 @@
 """Mode `local`: the role, the scope, and who is believed."""
 
+from pathlib import Path
+
+import httpx
 import pytest
 from flask.testing import FlaskClient
 
 from barring.access import Caller, Role
 from barring.domain import Owner
 from barring.settings import is_loopback
-from tests.service import codes_path
+from tests.service import END_USER, Service, codes_path, running
 
 PATH = codes_path()
 READS = [("GET", PATH), ("GET", PATH + "01/")]
@@ -120,6 +123,49 @@ def test_other_machines_are_not_believed(client: FlaskClient, peer: str) -> None
 def test_loopback_addresses_are_this_machine(address: str) -> None:
     """Every loopback address is local, also an IPv4 one written as IPv6."""
     assert is_loopback(address)
+
+
+NAMES_OF_OTHERS = [
+    "evil.example",
+    "evil.example:8000",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "10.0.0.1",
+    "[2001:db8::1]:8000",
+    "",
+]
+
+
+@pytest.mark.parametrize("host", NAMES_OF_OTHERS)
+def test_name_of_another_machine_is_not_believed(client: FlaskClient, host: str) -> None:
+    """A request to another Host, as a page sends it after DNS rebinding, is 403 and says why."""
+    for method, path in READS + WRITES:
+        answer = client.open(path, method=method, environ_overrides={"HTTP_HOST": host})
+        assert answer.status_code == 403
+        assert answer.json
+        assert "the header Host" in answer.json["message"]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LocalHost:8000", "127.0.0.1", "127.8.9.1:1", "[::1]:8000", "[::1]"]
+)
+def test_names_of_this_machine_are_believed(client: FlaskClient, host: str) -> None:
+    """localhost and every loopback address are local names, with any port and without one."""
+    assert client.get(PATH, environ_overrides={"HTTP_HOST": host}).status_code == 200
+
+
+def test_names_are_checked_over_tcp_alone(tmp_path: Path, service: Service) -> None:
+    """The real service refuses another name over TCP; over a Unix socket it takes any."""
+    with service.client(Host="evil.example") as tcp:
+        assert [tcp.post(PATH, json={"code": "12"}).status_code, tcp.get(PATH).status_code] == [
+            403,
+            403,
+        ]
+    address = str(tmp_path / "socket")
+    with running(tmp_path, BARRING_BIND=f"unix:{address}", BARRING_WORKERS="1"):
+        transport = httpx.HTTPTransport(uds=address)
+        with httpx.Client(transport=transport, base_url="http://evil.example") as unix:
+            assert unix.get(PATH, headers=END_USER).json() == {"authCodes": []}
 
 
 def test_refusal_is_the_same_whether_or_not_the_code_exists(client: FlaskClient) -> None:

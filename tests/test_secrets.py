@@ -76,7 +76,9 @@ def test_worker_timeout_and_disconnect_log_no_code(tmp_path: Path) -> None:
     )
     options = ("--pythonpath", str(tmp_path), "--log-level", "debug", "--graceful-timeout", "1")
     with running(tmp_path, *options, application="hanging:app", BARRING_WORKERS="1") as service:
-        head = f"GET {codes_path()}{CANARY}/ HTTP/1.1\r\nHost: x\r\nX-Role: End User\r\n\r\n"
+        head = (
+            f"GET {codes_path()}{CANARY}/ HTTP/1.1\r\nHost: localhost\r\nX-Role: End User\r\n\r\n"
+        )
         with service.connect() as leaving:
             leaving.sendall(head.encode())
         with service.connect() as half:

@@ -94,8 +94,8 @@ def test_no_code_reaches_the_log(tmp_path: Path) -> None:
             f"GET / HTTP/1.1\r\n{SECRET}\r\n\r\n",
             f"GET / HTTP/1.1\r\nX_{SECRET}: 1\r\n\r\n",
             f"GET {path}{SECRET}/{'x' * 9000} HTTP/1.1\r\n\r\n",
-            f"GET {path}{SECRET}/ HTTP/1.1\r\nHost: x\r\n",
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n"
+            f"GET {path}{SECRET}/ HTTP/1.1\r\nHost: localhost\r\n",
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Role: Group Admin\r\n"
             f"Transfer-Encoding: chunked\r\n\r\n{SECRET}\r\n",
         ):
             with service.connect() as connection:
@@ -134,7 +134,7 @@ def test_unexpected_error_is_told_without_quoting(tmp_path: Path) -> None:
 def test_requests_in_flight_are_answered_on_sigterm(tmp_path: Path) -> None:
     """SIGTERM stops accepting, and a request that has begun gets its answer."""
     body = b'{"code": "12"}'
-    head = f"POST {codes_path()} HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n"
+    head = f"POST {codes_path()} HTTP/1.1\r\nHost: localhost\r\nX-Role: Group Admin\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with running(tmp_path) as service, service.connect() as connection:
         connection.sendall(head.encode() + body[:5])
@@ -236,7 +236,7 @@ def test_oversized_body_is_refused(tmp_path: Path, chunked: bool) -> None:
 
 def test_requests_sent_ahead_are_answered_in_order(service: Service) -> None:
     """A client may send its next requests before the first is answered."""
-    head = "HTTP/1.1\r\nHost: x\r\nX-Role: End User\r\n"
+    head = "HTTP/1.1\r\nHost: localhost\r\nX-Role: End User\r\n"
     paths = ["/health/live", f"{codes_path('ahead')}01/", codes_path("ahead")]
     with service.connect() as connection:
         connection.sendall("".join(f"GET {path} {head}\r\n" for path in paths).encode())

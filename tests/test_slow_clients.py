@@ -36,7 +36,7 @@ def slow_clients(service: Service) -> Iterator[None]:
     done = threading.Event()
 
     def trickle() -> None:
-        request = f"GET {codes_path()} HTTP/1.1\r\nHost: x\r\nX-Filler: {'x' * 4000}"
+        request = f"GET {codes_path()} HTTP/1.1\r\nHost: localhost\r\nX-Filler: {'x' * 4000}"
         for byte in request.encode():
             for connection in connections[::2]:
                 connection.send(bytes([byte]))

@@ -229,6 +229,19 @@ def test_the_page_verifies_codes(page: Page, tmp_path: Path, scheme: str) -> Non
         assert page.requested() == {service.url}
 
 
+def test_a_name_that_leads_to_this_machine_reaches_no_code(page: Page, service: Service) -> None:
+    """A page of another name, as after DNS rebinding, neither reads nor writes in mode local."""
+    owner = ("swagger rebinding", "sales", "anna")
+    page.open(f"http://{OTHER_HOST}:{service.port}/docs/")
+    page.authorize("System Admin")
+    for operation in ("listAuthorizationCodes", "createAuthorizationCodes"):
+        page.expand(operation, *owner)
+        status, error = page.execute(operation)
+        assert (status, "localhost" in error["message"]) == (403, True)
+    with service.client() as client:
+        assert client.get(codes_path(*owner)).json() == {"authCodes": []}
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", OTHER_HOST])
 def test_the_page_asks_no_other_host(page: Page, service: Service, host: str) -> None:
     """Under whatever name, the page shows the whole document with the help of no other host."""

@@ -56,7 +56,7 @@ def test_request_behind_a_body_is_answered(tmp_path: Path) -> None:
     tls = {"BARRING_TLS_CERT_FILE": str(cert), "BARRING_TLS_KEY_FILE": str(key)}
     items = ",".join(f'{{"code":"{number:05}"}}' for number in range(600))
     body = f'{{"authCodes":[{items}]}}'.encode()
-    caller = "HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n"
+    caller = "HTTP/1.1\r\nHost: localhost\r\nX-Role: Group Admin\r\n"
     post = f"POST {codes_path()} {caller}Content-Type: application/json\r\n"
     with running(tmp_path, **tls) as service:
         trust = ssl.create_default_context(cafile=str(cert))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from barring.http.application import Request, current_request
-from barring.settings import MODES, Settings, SettingsError, is_loopback
+from barring.settings import MODES, Settings, SettingsError, is_local, is_loopback
 
 from .base import Mode, refuse
 from .roles import ROLES, TITLES, Caller
@@ -45,6 +45,13 @@ class Local(Mode):
                 f"to serve others, set BARRING_AUTH to {' or '.join(MODES[1:])}."
             )
             refuse(403, "not_local", message)
+        # A web page whose name was changed to point to this machine (DNS rebinding) sends its name.
+        if request.remote_addr and not is_local(request.environ.get("HTTP_HOST", "")):
+            message = (
+                "BARRING_AUTH=local serves only requests to localhost or a loopback address, such "
+                "as http://127.0.0.1: the header Host has another name."
+            )
+            refuse(403, "not_local_host", message)
         return _caller_by_headers(request)
 
 

@@ -3,7 +3,7 @@
 import ssl
 from typing import Any
 
-from barring.settings import Settings, SettingsError, is_loopback
+from barring.settings import Settings, SettingsError, is_local
 
 
 def tls_settings(settings: Settings) -> dict[str, Any]:
@@ -23,7 +23,6 @@ def tls_settings(settings: Settings) -> dict[str, Any]:
 
 def sends_secrets_unencrypted(settings: Settings) -> bool:
     """Whether secrets or tokens cross a network without TLS."""
-    host = settings.bind.rpartition(":")[0].strip("[]")
-    local = settings.bind.startswith("unix:") or host == "localhost" or is_loopback(host)
+    local = settings.bind.startswith("unix:") or is_local(settings.bind)
     secrets = settings.auth != "local" or settings.platform_secrets_file
     return bool(secrets) and not local and not settings.tls_cert_file

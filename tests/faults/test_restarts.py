@@ -93,7 +93,7 @@ def test_rolling_restart_loses_no_request(tmp_path: Path, full_length: bool) -> 
 def test_request_under_way_outlives_its_worker(tmp_path: Path) -> None:
     """A request that began before a rolling restart is answered by the worker that it reached."""
     body = b'{"code": "12"}'
-    head = f"POST {codes_path()} HTTP/1.1\r\nHost: x\r\nX-Role: Group Admin\r\n"
+    head = f"POST {codes_path()} HTTP/1.1\r\nHost: localhost\r\nX-Role: Group Admin\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with Server(tmp_path) as server, server.service.connect() as connection:
         connection.sendall(head.encode() + body[:5])
