@@ -12,17 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.nginx import PASSWORD, SECRET, main_file, nginx, shipped
 from tests.postgres import free_port
-from tests.service import ROOT, Service, codes_path, running
-from tests.test_tls import certificate
+from tests.service import Service, codes_path, running
 from tests.tools import needs
 from tests.waiting import await_that
 
 pytestmark = pytest.mark.long
 
-SECRET = "gateway-secret-".ljust(40, "0")
 CANARY = "c4n4ry-5512"
-PASSWORD = "correct horse"
 PLATFORM = {"Authorization": f"Bearer {'platform-secret-'.ljust(32, '0')}"}
 
 
@@ -41,56 +39,19 @@ class Gateway:
         return httpx.Client(base_url=url, auth=auth, headers=headers, verify=False)
 
 
-def answers(port: int) -> bool:
-    """Whether anybody listens at a TCP port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def configure(folder: Path, port: int, service: Service) -> Path:
-    """The shipped configuration with its places moved to this test's."""
-    crypt = subprocess.run(
-        ["openssl", "passwd", "-apr1", PASSWORD], capture_output=True, text=True, check=True
-    ).stdout
-    users = ("anna", "provisioning", "stranger", "Anna", "PROVISIONING")
-    (folder / "users").write_text("".join(f"{user}:{crypt}" for user in users))
-    (folder / "secret.conf").write_text(f'proxy_set_header X-Gateway-Secret "{SECRET}";\n')
-    shipped = (ROOT / "deploy" / "nginx.conf").read_text()
-    moved = shipped.replace("/etc/barring/", f"{folder}/").replace("/var/log/nginx/", f"{folder}/")
-    moved = moved.replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
-    moved = moved.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
-    main = folder / "nginx.conf"
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};\n"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main.write_text(
-        f"daemon off; user root; pid {folder}/pid; error_log {folder}/main.log emerg;\n"
-        f"events {{}}\nhttp {{\n{temporary}{moved}\n}}\n"
-    )
-    return main
-
-
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A running nginx in front of a running service in mode `gateway`."""
-    nginx = needs("nginx", "/usr/sbin/nginx")
-    needs("openssl")
     folder = tmp_path_factory.mktemp("nginx")
-    certificate(folder)
     port = free_port()
     (folder / "platforms").write_text(PLATFORM["Authorization"].removeprefix("Bearer ") + " acme\n")
     settings = {"BARRING_AUTH": "gateway", "BARRING_GATEWAY_SECRET": SECRET}
     settings["BARRING_PLATFORM_SECRETS_FILE"] = str(folder / "platforms")
-    with running(folder, **settings) as service:
-        main = configure(folder, port, service)
-        process = subprocess.Popen([nginx, "-c", str(main)], stderr=subprocess.DEVNULL)
-        try:
-            await_that(lambda: answers(port), 10)
-            yield Gateway(folder, port, service)
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    with (
+        running(folder, **settings) as service,
+        nginx(folder, shipped(folder, port, service.port), port),
+    ):
+        yield Gateway(folder, port, service)
 
 
 def test_user_gets_the_role_and_scope_of_the_map(gateway: Gateway) -> None:
@@ -227,7 +188,7 @@ def test_logs_hold_no_address_of_a_request(gateway: Gateway) -> None:
         for path in (f"{codes_path()}{CANARY}/", f"/{CANARY}", f"{codes_path()}{CANARY}%2F"):
             client.get(path)
     with socket.create_connection(("127.0.0.1", gateway.port)) as plain:
-        plain.sendall(f"GET /{CANARY} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        plain.sendall(f"GET /{CANARY} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         plain.recv(1000)
     with gateway.client("provisioning") as client:
         client.request(CANARY.upper(), "/")
@@ -271,12 +232,9 @@ def test_refused_uploads_spoil_no_other_request(gateway: Gateway) -> None:
 
 def test_configuration_is_valid(tmp_path: Path, gateway: Gateway) -> None:
     """nginx itself finds nothing to warn of."""
-    nginx = needs("nginx", "/usr/sbin/nginx")
-    main = configure(tmp_path, free_port(), gateway.service)
-    certificate(tmp_path)
-    done = subprocess.run(
-        [nginx, "-t", "-c", str(main)], capture_output=True, text=True, check=False
-    )
+    main = main_file(tmp_path, shipped(tmp_path, free_port(), gateway.service.port))
+    command = [needs("nginx", "/usr/sbin/nginx"), "-t", "-c", str(main)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "[warn]" not in done.stderr
     shutil.rmtree(tmp_path)
