@@ -1,8 +1,10 @@
 """What deploy/ holds, as far as a test can try it; nginx.conf has test_nginx.py for itself."""
 
+import json
 import re
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from barring.settings import Settings
-from tests.service import ROOT, running
+from tests.postgres import free_port
+from tests.service import ROOT, Service, running
 from tests.test_settings import DEFAULTS
 from tests.tools import needs
 
@@ -88,6 +91,20 @@ def test_service_stops_at_once_while_its_workers_still_start(tmp_path: Path) -> 
         service.process.terminate()
         service.process.wait(timeout=40)
     assert time.monotonic() - start < 10
+
+
+def test_health_check_of_the_container_takes_no_proxy(service: Service) -> None:
+    """The Dockerfile's HEALTHCHECK asks the service itself, also where http_proxy is set."""
+    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", "")
+    (found,) = re.findall(r"^HEALTHCHECK .*CMD (\[.*\])$", text, re.M)
+    program, *arguments = json.loads(found)
+    assert program == "python"
+    environment = {"http_proxy": f"http://127.0.0.1:{free_port()}"}
+    for port, healthy in ((service.port, True), (free_port(), False)):
+        asked = [argument.replace(":8000/", f":{port}/") for argument in arguments]
+        command = [sys.executable, *asked]
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=20)
+        assert (done.returncode == 0) is healthy, done.stderr
 
 
 def test_dockerfile_copies_what_is_there() -> None:
