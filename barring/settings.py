@@ -49,6 +49,13 @@ def _listening_address(value: str) -> None:
         raise ValidationError("Must be HOST:PORT, [IPV6]:PORT or unix:PATH.")
 
 
+_URL_PREFIX = Regexp(
+    r"(?!/(api(\Z|/v1)|docs|health|metrics|openapi\.json)(/|\Z))(/(?!\.\.?(/|\Z))[A-Za-z0-9._~-]+)*\Z",
+    error="Must be a path such as /barring: a slash before each part and none at the end, letters, "
+    "digits and -._~ only, and not the beginning of a path of the service.",
+)
+
+
 def _pattern(value: str) -> None:
     if not value:
         raise ValidationError("Must not be empty: no code would match.")
@@ -63,6 +70,7 @@ class Settings:
     """The validated settings. BARRING_BIND sets the field `bind`, and so on."""
 
     bind: str = setting("127.0.0.1:8000", "HOST:PORT, [IPV6]:PORT or unix:PATH", _listening_address)
+    url_prefix: str = setting("", "The path behind a proxy, such as /barring", _URL_PREFIX)
     database_url: str = setting(
         f"sqlite:///{quote(str(_home() / 'data' / 'barring.sqlite3'))}",
         "Where codes are stored: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.postgres import free_port
 from tests.service import ROOT
 from tests.test_tls import certificate
 from tests.tools import needs
@@ -63,3 +64,21 @@ def nginx(folder: Path, http: str, port: int) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+@contextmanager
+def under_prefix(folder: Path, prefix: str, port: int, *, stripped: bool) -> Iterator[str]:
+    """The URL of an nginx that serves what listens at the port under a prefix, beside other things.
+
+    If the prefix is `stripped`, nginx passes the rest of the path on, otherwise all of it.
+    """
+    listen, rest = free_port(), "/" * stripped
+    http = f"""
+        access_log off;
+        server {{
+            listen 127.0.0.1:{listen};
+            location {prefix}/ {{ proxy_pass http://127.0.0.1:{port}{rest}; }}
+            location / {{ return 404 "Something else."; }}
+        }}"""
+    with nginx(folder, http, listen):
+        yield f"http://127.0.0.1:{listen}"

@@ -4,6 +4,7 @@ import re
 from itertools import product
 from json import dumps
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from flask.testing import FlaskClient
@@ -208,5 +209,5 @@ def test_page_is_served_from_the_package(client: FlaskClient) -> None:
         policy = page.headers["Content-Security-Policy"]
     assert "unsafe" not in policy.partition("style-src")[0]
     for name in re.findall(r'(?:src|href)="([^"]+)"', text):
-        with client.get(name) as file:
+        with client.get(urljoin("/docs/", name)) as file:
             assert file.status_code == 200, name

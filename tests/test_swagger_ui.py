@@ -17,6 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.expected_conditions import element_to_be_clickable
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from tests.nginx import under_prefix
 from tests.service import GROUP_ADMIN, TENANT_ADMIN, Service, codes_path, running
 from tests.tools import needs
 
@@ -227,6 +228,30 @@ def test_the_page_verifies_codes(page: Page, tmp_path: Path, scheme: str) -> Non
         # For this operation the page does not send what only verification accepts.
         assert page.execute("getLockout")[0] == {"caller": 403, "platform": 401}[scheme]
         assert page.requested() == {service.url}
+
+
+@pytest.mark.parametrize("stripped", [True, False])
+def test_the_page_works_under_a_prefix(page: Page, tmp_path: Path, stripped: bool) -> None:
+    """Behind nginx, which strips the prefix or not, the page and all that it names is under it."""
+    owner, prefix = ("acme", "sales", "anna"), "/barring"
+    with (
+        running(tmp_path, BARRING_URL_PREFIX=prefix) as service,
+        under_prefix(tmp_path, prefix, service.port, stripped=stripped) as origin,
+        httpx.Client(base_url=origin, headers=GROUP_ADMIN) as client,
+    ):
+        page.open(f"{origin}{prefix}")
+        assert page.browser.current_url == f"{origin}{prefix}/docs/"
+        page.authorize(GROUP_ADMIN["X-Role"])
+        page.expand("createAuthorizationCodes", *owner)
+        page.choose("createAuthorizationCodes", "one code")
+        page.write("createAuthorizationCodes", {"code": "99"})
+        assert page.execute("createAuthorizationCodes") == (201, {})
+        page.open(f"{origin}{prefix}/docs")
+        assert page.requested() == {origin}
+        assert page.complaints() == []
+        created = client.post(f"{prefix}{codes_path(*owner)}", json={"code": "98"})
+        assert client.get(created.headers["Location"]).json()["code"] == "98"
+        assert len(client.get(f"{prefix}{codes_path(*owner)}").json()["authCodes"]) == 2
 
 
 def test_a_name_that_leads_to_this_machine_reaches_no_code(page: Page, service: Service) -> None:

@@ -76,7 +76,8 @@ def _add_creation(
         audit_write("create", owner, new.codes)
         if new.listed:
             return json_response({}), 201
-        path = quote(current_request().path.rstrip("/"))
+        request = current_request()
+        path = quote(request.root_path + request.path.rstrip("/"))
         return json_response({}), 201, {"Location": f"{path}/{quote(new.codes[0].code, safe='')}/"}
 
 

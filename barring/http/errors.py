@@ -12,7 +12,7 @@ from schemas.responses import Error
 from .application import RETRY_AFTER, current_request, json_response
 
 _MESSAGES = {
-    404: "There is nothing at this path; /openapi.json lists the paths.",
+    404: "There is nothing at this path; {}/openapi.json lists the paths.",
     405: "This path does not support the method; the header Allow lists those it supports.",
     500: "An internal error; the log describes it under the X-Request-ID of this response.",
 }
@@ -26,7 +26,8 @@ class JSONApi(Api):
 
     def handle_http_exception(self, error: HTTPException) -> ResponseReturnValue:
         payload, status, headers = super().handle_http_exception(error)
-        payload.setdefault("message", _MESSAGES.get(status, error.description))
+        message = _MESSAGES.get(status, "").format(current_request().root_path)
+        payload.setdefault("message", message or error.description)
         own_headers = dict(error.get_headers())  # Allow and Retry-After, for example.
         del own_headers["Content-Type"]
         return json_response(payload, OPT_NON_STR_KEYS), status, own_headers | headers

@@ -1,7 +1,9 @@
 """Path checks and logging for every request."""
 
 import time
+from collections.abc import Callable
 from http import HTTPMethod
+from typing import Any
 
 from flask import Flask, Response
 from flask.globals import request_ctx
@@ -26,8 +28,22 @@ class OwnerIdConverter(BaseConverter):
     part_isolating = False
 
 
-def init_app(app: Flask) -> None:
+def _under(prefix: str, application: Callable[..., Any]) -> Callable[..., Any]:
+    """A WSGI application under a prefix, which a proxy may have stripped from the path."""
+
+    def prefixed(environ: dict[str, Any], start_response: Any) -> Any:
+        environ["SCRIPT_NAME"] = prefix  # Links begin with it.
+        if f"{environ['PATH_INFO']}/".startswith(f"{prefix}/"):
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(prefix)
+        return application(environ, start_response)
+
+    return prefixed
+
+
+def init_app(app: Flask, prefix: str) -> None:
     """Check the paths of `app` and log its requests; call this before routes are added."""
+    if prefix:
+        app.wsgi_app = _under(prefix, app.wsgi_app)  # type: ignore[method-assign]
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = OwnerIdConverter

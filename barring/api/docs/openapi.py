@@ -97,8 +97,9 @@ class _Operations(BasePlugin):
                 operation["security"][0] = {name: [] for name in self.mode.security_schemes}
 
 
-def create_api(app: Flask, mode: Mode) -> JSONApi:
+def create_api(app: Flask, mode: Mode, prefix: str) -> JSONApi:
     """Create the API for the blueprints. Its document is served at /openapi.json."""
+    servers = {"servers": [{"url": prefix}]} if prefix else {}
     app.config["OPENAPI_URL_PREFIX"] = "/"
     api = JSONApi(
         app,
@@ -107,6 +108,7 @@ def create_api(app: Flask, mode: Mode) -> JSONApi:
             "version": __version__,
             "openapi_version": "3.1.0",
             "info": {"description": _DESCRIPTION},
+            **servers,
             "marshmallow_plugin": _Marshmallow(),
             "extra_plugins": [_Operations(mode)],
         },
