@@ -9,14 +9,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pysqlite3
 import pytest
 
 from barring.domain import AuthorizationCode as Code
 from barring.storage import open_storage, statements
 from barring.storage.base import StorageError, StorageUnavailable
 from barring.storage.sqlite import schema
-from barring.storage.sqlite.engine import SQLiteStorage, safe_version
+from barring.storage.sqlite.driver import safe_version
+from barring.storage.sqlite.engine import SQLiteStorage
 from tests.bulk_contract import BulkContract
 from tests.service import ROOT
 from tests.storage_contract import OWNER, EngineContract, StorageContract
@@ -274,14 +274,6 @@ def test_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_versions_with_the_wal_bug_are_known(version: tuple[int, ...], safe: bool) -> None:
     """Only versions that cannot corrupt a WAL database are taken."""
     assert safe_version(version) is safe
-
-
-def test_old_sqlite_stops_the_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an older SQLite the start fails before the file is made."""
-    monkeypatch.setattr(pysqlite3, "sqlite_version_info", (3, 40, 1))
-    with pytest.raises(StorageError, match=r"3\.51\.3 or later"):
-        SQLiteStorage(str(path)).prepare()
-    assert not path.exists()
 
 
 def test_url_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

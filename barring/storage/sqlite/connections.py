@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
-import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring.storage.base import OutcomeUnknown, StorageUnavailable
 
 from . import file
+from .driver import sqlite3
 
 _NOT_COMMITTED = ("SQLITE_BUSY", "SQLITE_FULL")
 """Errors of a COMMIT that changed nothing. SQLITE_IOERR is not one: it may come from the sync."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring.domain import AuthorizationCode, Owner
@@ -21,6 +20,7 @@ from barring.storage.statements import COLUMNS, EXPORT, LIST, OWNER, READ, REMOV
 
 from . import file, restore, schema
 from .connections import Connections
+from .driver import safe_version, sqlite3
 from .staging import SQLiteStaging
 from .writer import Writer
 
@@ -43,16 +43,6 @@ MAX_LONG_LISTS = 8
 """How many long lists are read at once, each on a connection of its own."""
 
 
-def safe_version(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite is free of the WAL-reset bug, which can corrupt a database.
-
-    Source: https://sqlite.org/wal.html#walresetbug; 3.44.6 and 3.50.7 carry the backport.
-    """
-    return version >= (3, 51, 3) or any(
-        version[:2] == backport[:2] and version >= backport for backport in [(3, 44, 6), (3, 50, 7)]
-    )
-
-
 class SQLiteStorage(Storage):
     """Codes in the SQLite file at `path`: one connection to read on, and one that writes."""
 
@@ -72,7 +62,8 @@ class SQLiteStorage(Storage):
     def prepare(self, *, create: bool = True) -> None:
         if not safe_version(sqlite3.sqlite_version_info):
             raise StorageError(
-                f"SQLite {sqlite3.sqlite_version} can corrupt a database; install 3.51.3 or later"
+                f"SQLite {sqlite3.sqlite_version} can corrupt a database; install pysqlite3 with "
+                "SQLite 3.51.3 or later, as docs/operate.md says under Processors"
             )
         with _os_errors(self.path), self._connections.translate_errors:
             if not os.path.lexists(self.path):

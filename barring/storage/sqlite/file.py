@@ -5,7 +5,6 @@ import os
 from contextlib import closing, suppress
 from pathlib import Path
 
-import pysqlite3 as sqlite3
 from sqlite_utils import Database
 
 from barring import logs
@@ -13,6 +12,7 @@ from barring.files import directory, replacing, sync_directory
 from barring.storage.base import StorageError
 
 from . import schema
+from .driver import sqlite3
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for a lock that another connection holds."""

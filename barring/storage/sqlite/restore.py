@@ -4,13 +4,12 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-import pysqlite3 as sqlite3
-
 from barring.files import replacing
 from barring.storage.base import StorageError
 
 from . import file
 from .connections import TranslateErrors
+from .driver import sqlite3
 
 
 def put_in_place(backup: Path, target: Path) -> None:
