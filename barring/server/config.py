@@ -1,12 +1,13 @@
 """The service's settings for gunicorn."""
 
 import logging
+import tempfile
 from typing import Any
 
 from gunicorn.glogging import Logger
 
 from barring import logs
-from barring.settings import Settings
+from barring.settings import Settings, SettingsError
 
 from . import hooks
 from .connections import IDLE_TIMEOUT
@@ -26,11 +27,26 @@ class Log(Logger):
         logging.basicConfig(handlers=[logs.Handler()])
 
 
+def require_temporary_folder() -> None:
+    """Raise SettingsError if no temporary file can be created. Each worker of gunicorn has one."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as none:
+        try:
+            with tempfile.TemporaryFile(dir="/tmp", buffering=0) as trial:
+                trial.write(b"for the reason")
+        except OSError as error:
+            reasons = f"{none.strerror}; /tmp: {error.strerror}"
+            raise SettingsError(f"TMPDIR: {reasons}; set it to a writable folder") from None
+
+
 def gunicorn_settings(settings: Settings) -> dict[str, Any]:
     """The settings of gunicorn, by gunicorn's names.
 
-    Raises SettingsError for an unusable TLS certificate. Also increases the limit of open files.
+    Raises SettingsError for an unusable TLS certificate, and if there is no temporary folder. Also
+    increases the limit of open files.
     """
+    require_temporary_folder()
     if sends_secrets_unencrypted(settings):
         logs.emit(
             "warning",

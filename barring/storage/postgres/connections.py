@@ -41,10 +41,8 @@ _DEFAULTS: dict[str, Any] = {
 _STATELESS: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
 """PgBouncer gives a connection to one client after another, so no statement is prepared."""
 
-_HINTS = {
-    "42501": "; after an upgrade, run `barring check` as the owner of the tables first",
-    "08P01": "; the log of PgBouncer has the reason",
-}
+_NO_RIGHT = "see docs/postgresql.md; to upgrade, run `barring check` as the owner of the tables"
+_HINTS = {"08P01": "; the log of PgBouncer has the reason"}
 """What to do about an error, by its SQLSTATE."""
 
 _NO_TIMEOUTS = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
@@ -183,5 +181,7 @@ def transaction(connection: Connection, name: str, first: str = "") -> Iterator[
 def _reason(error: psycopg.Error) -> str:
     kind = type(error).__name__
     if error.sqlstate:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):  # Names an object, and no code.
+            return f"{error.diag.message_primary} ({error.sqlstate}); {_NO_RIGHT}"
         return f"{kind} {error.sqlstate}{_HINTS.get(error.sqlstate, '')}"
     return next(iter(str(error).splitlines()), kind)  # The driver's own words quote no code.

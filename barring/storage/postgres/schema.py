@@ -32,6 +32,12 @@ _STEPS = {
         CREATE INDEX lockouts_by_expiry ON lockouts (tenant_id, expires)""",
 }
 
+_GRANT = """
+    SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', schema, current_user)
+    FROM coalesce(current_schema(), 'public') AS schema
+    WHERE NOT has_schema_privilege(schema, 'CREATE')"""
+"""The statement that lets the user create tables, if it may not yet."""
+
 
 def _applied(connection: Connection) -> set[str]:
     """The migrations that the database has."""
@@ -52,6 +58,8 @@ def migrate(connection: Connection, name: str, create: bool) -> None:
         raise StorageError(f"{name}: {NO_DATABASE}")
     if exists and {*_STEPS} == _applied(connection):
         return
+    for (grant,) in [] if exists else connection.execute(_GRANT):
+        raise StorageError(f"{name}: its user may not create tables; as an administrator, {grant}")
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(?)", (_LOCK,))
         connection.execute("CREATE TABLE IF NOT EXISTS barring_migrations (step text PRIMARY KEY)")

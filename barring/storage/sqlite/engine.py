@@ -75,16 +75,15 @@ class SQLiteStorage(Storage):
                 raise StorageError(f"{self.path}: {file.REMEDIES['SQLITE_READONLY']}")
             file.check_header(self.path)
             # Closing a connection that can write would move the -wal into the file, even if the
-            # file is then refused. A file that has no -wal and cannot be written is immutable:
-            # otherwise SQLite could not open it on a read-only mount.
-            closed = f"rw&immutable={not writable:d}"
-            mode = "ro" if os.path.exists(f"{self.path}-wal") else closed
+            # file is then refused.
+            mode = "ro" if os.path.exists(f"{self.path}-wal") else "rw"
             with closing(file.connect(self.path, mode)) as database:
                 file.check_content(database, self.path, whole=False)
                 if not writable and schema.migrations.pending(database):
                     raise StorageError(f"{self.path}: {schema.EARLIER}")
-            with self._dedicated() as database:
-                schema.migrate(database)
+            if writable:
+                with self._dedicated() as database:
+                    schema.migrate(database)
             if create and self.path.stat().st_mode & 0o077:  # For example after a manual restore.
                 self.path.chmod(0o600)
 

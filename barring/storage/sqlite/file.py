@@ -21,7 +21,8 @@ REMEDIES = {
     "SQLITE_NOTADB": "is not an SQLite database; name another file, or restore a backup",
     "SQLITE_CORRUPT": "is damaged; restore a backup",
     "SQLITE_READONLY": "cannot be written; check its permissions and its file system",
-    "SQLITE_CANTOPEN": "cannot be opened; check the path and its permissions",
+    "SQLITE_CANTOPEN": "cannot be opened; check the path and its permissions, or copy it with its "
+    "-wal to a folder that can be written",
     "SQLITE_BUSY": "was locked too long by another program; try again",
     "SQLITE_FULL": "is on a full disk; free some space",
 }
@@ -32,9 +33,15 @@ SMALL = 16 * 1024 * 1024
 
 
 def connect(path: Path, mode: str = "rw") -> Database:
-    """A new connection. A missing file is an error; no empty database is created."""
+    """A new connection. A missing file is an error; no empty database is created.
+
+    A file that has no -wal and cannot be written is opened as immutable: otherwise SQLite would
+    create a -wal, which it cannot on a read-only file system.
+    """
+    immutable = not os.access(path, os.W_OK) and not os.path.exists(f"{path}-wal")
+    uri = f"{path.as_uri()}?mode={mode}&immutable={immutable:d}"
     options = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
-    connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, **options)
+    connection = sqlite3.connect(uri, uri=True, **options)
     for pragma in ("synchronous = FULL", "fullfsync = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("PRAGMA schema_version").fetchone()  # Opens the -wal and the -shm.
