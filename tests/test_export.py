@@ -251,7 +251,7 @@ def test_any_description_comes_back(drawn: list[tuple[Owner, str, str]], kind: s
     writer = Writer(stream, kind)
     for row in rows:
         writer.write(row)
-    content = io.BytesIO(stream.getvalue().encode())
+    content = io.BufferedReader(io.BytesIO(stream.getvalue().encode()))
     rule = code_rule(CODE_PATTERN)
     read = list(Reader(content, "codes", rule, remove=False)) if drawn else []
     # JSON leaves out an empty class of service, and a row that has none leaves what is stored.

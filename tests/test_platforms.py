@@ -228,11 +228,11 @@ def test_role_by_token(start: Any, role: str) -> None:
 
 
 FAULTY: list[tuple[bytes, int, str]] = [
-    (b"short", 1, "at least 32"),
-    (b"# PBX\n\n" + ONE[:31].encode(), 3, "at least 32"),
-    (f"{ONE}\n{'s' * 31}! acme".encode(), 2, "at least 32"),
-    (f"{ONE}\n{'é' * 32}".encode(), 2, "at least 32"),
-    (f" {ONE}".encode(), 1, "at least 32"),
+    (b"short", 1, "32 or more"),
+    (b"# PBX\n\n" + ONE[:31].encode(), 3, "32 or more"),
+    (f"{ONE}\n{'s' * 31}! acme".encode(), 2, "32 or more"),
+    (f"{ONE}\n{'é' * 32}".encode(), 2, "32 or more"),
+    (f" {ONE}".encode(), 1, "32 or more"),
     (f"{ONE}\n{TWO}\n{ONE}".encode(), 3, "earlier line or of the gateway"),
     (f"{ONE}\n{ONE} acme".encode(), 2, "earlier line or of the gateway"),
     (f"{TWO}\n{GATEWAY}".encode(), 2, "gateway"),
