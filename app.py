@@ -23,10 +23,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment()
     storage = open_storage(settings.database_url)
     storage.prepare()
-    enabled_metrics = metrics.enable(storage) if settings.metrics else None
+    enabled_metrics = metrics.Metrics(storage, settings.workers) if settings.metrics else None
     app = Application("barring", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, PROVIDE_AUTOMATIC_OPTIONS=False)
-    app.extensions["barring.storage"] = storage
+    app.extensions.update({"barring.storage": storage, "barring.metrics": enabled_metrics})
     paths.init_app(app, settings.url_prefix)
     api = openapi.create_api(app, access.init_app(app, settings), settings.url_prefix)
     new_codes = NewCodes(settings.code_pattern)

@@ -1,22 +1,44 @@
-"""Metrics for Prometheus, collected from the events of the log.
+"""Metrics for Prometheus, counted from the events of the log.
 
-When prometheus_client is imported, it decides whether processes share their metrics through files.
-Therefore it is imported only after `enable` has set the directory of these files.
+The processes of a server count in memory that they share. It is not a file, so that neither a full
+disk nor a program that cleans /tmp can lose a metric or fail a request.
 """
 
-import atexit
-import contextlib
-import functools
-import os
-import shutil
-import tempfile
+import mmap
+from bisect import bisect_left
+from collections.abc import Iterator
+from functools import partial
+from itertools import accumulate, chain
+from operator import add
 from typing import Any
+
+import orjson
+from prometheus_client import core
 
 from barring.storage.base import Storage
 
 from . import logs
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_FAMILIES: dict[str, tuple[str, list[str]]] = {
+    "barring_request_seconds": ("Durations of requests", ["method", "route", "status"]),
+    "barring_refused_authentications": ("Requests that failed authentication", ["reason"]),
+    "barring_database_errors": ("Requests with database errors", []),
+    "barring_verifications": ("Verified codes", ["outcome"]),
+    "barring_write_lock_wait_seconds": ("Time that writes waited for the write lock", []),
+}
+"""The text and the labels of each metric. Those in seconds are histograms, others counters."""
+
+_LIMITS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_BUCKETS = (*map(str, _LIMITS), "+Inf")
+"""The buckets of a histogram, by their upper limits in seconds."""
+
+_KEY, _NUMBERS = 512, 8 * (len(_BUCKETS) + 1)
+_ROW = _KEY + _NUMBERS
+"""The bytes of a row: the name of a metric with the values of its labels, as JSON; how many
+observations are in each bucket, and their sum. A counter's observations are all 0."""
+
+_BLOCK = 8 + 1000 * _ROW
+"""The bytes of a block: the number of its rows, and the rows. The kernel allocates those in use."""
 
 
 _OUTCOMES = ("verified", "refused", "locked", "unavailable")
@@ -24,62 +46,71 @@ _OUTCOMES = ("verified", "refused", "locked", "unavailable")
 
 
 class Metrics:
-    """The metrics of this process; `render` adds those of the others."""
+    """The metrics of a server. Each of its processes counts in a block of its own."""
 
-    def __init__(self) -> None:
-        """Start counting. Only one per process: prometheus_client registers the names."""
-        from prometheus_client import Counter, Histogram
-
-        labels = ["method", "route", "status"]
-        self.requests = Histogram("barring_request_seconds", "Durations of requests", labels)
-        self.refusals = Counter("barring_refused_authentications", "Refused callers", ["reason"])
-        self.database_errors = Counter("barring_database_errors", "Requests with database errors")
-        self.verifications = Counter("barring_verifications", "Verified codes", ["outcome"])
-        self.lock_wait = Histogram("barring_write_lock_wait_seconds", "Waits for the write lock")
-        # Cached, because prometheus_client looks labels up under a lock.
-        self._labelled = functools.cache(self.requests.labels)
+    def __init__(self, storage: Storage, workers: int) -> None:
+        """Start counting from zero, in this process and in those forked from it."""
+        # While a reload replaces the workers, there are twice as many.
+        memory = memoryview(mmap.mmap(-1, (2 * workers + 16) * _BLOCK))
+        self._blocks = [memory[start:][:_BLOCK] for start in range(0, len(memory), _BLOCK)]
+        self.use(0)
         logs.listeners.append(self.count)
+        storage.on_lock_wait = partial(self._observe, ("barring_write_lock_wait_seconds",))
+
+    def use(self, number: int) -> None:
+        """Count in this block, which no other process uses, and so continue its numbers."""
+        # A process for which there is no block counts in memory that is not shown.
+        (self._block, *_) = self._blocks[number:] or [memoryview(bytearray(_BLOCK))]
+        self._rows = dict(_read(self._block))
 
     def count(self, event: str, values: dict[str, Any]) -> None:
-        """Count an event. No request fails if the files are lost, for example cleaned from /tmp.
+        """Count an event of the log."""
+        if event == "request":
+            labels = values["method"], values["route"] or "none", str(values["status"])
+            self._observe(("barring_request_seconds", *labels), values["ms"] / 1000)
+        elif event == "refused_authentication":
+            self._observe(("barring_refused_authentications", values["reason"]))
+        elif event == "storage_unavailable":
+            self._observe(("barring_database_errors",))
+        elif event == "audit" and values["operation"] in _OUTCOMES:
+            self._observe(("barring_verifications", values["operation"]))
 
-        tests/test_health.py: test_lost_files_of_metrics_fail_no_request.
-        """
-        # After a failure to open its file, prometheus_client raises TypeError.
-        with contextlib.suppress(OSError, TypeError):
-            if event == "request":
-                labels = values["method"], values["route"] or "none", values["status"]
-                self._labelled(*labels).observe(values["ms"] / 1000)
-            elif event == "refused_authentication":
-                self.refusals.labels(values["reason"]).inc()
-            elif event == "storage_unavailable":
-                self.database_errors.inc()
-            elif event == "audit" and values["operation"] in _OUTCOMES:
-                self.verifications.labels(values["operation"]).inc()
-            elif event == "write":
-                self.lock_wait.observe(values["waited"])
+    def _observe(self, key: tuple[str, ...], value: float = 0.0) -> None:
+        numbers = self._rows.get(key) or self._new_row(key)
+        numbers[bisect_left(_LIMITS, value)] += 1
+        numbers[-1] += value
 
-    def render(self) -> bytes:
-        """The metrics of all processes since the server started, in Prometheus' text format."""
-        from prometheus_client import CollectorRegistry, generate_latest
-        from prometheus_client.multiprocess import MultiProcessCollector
+    def _new_row(self, key: tuple[str, ...]) -> "memoryview[float]":
+        """The numbers of a new row; they are not shown if there is no room for it."""
+        text = orjson.dumps(key).ljust(_KEY, b"\0")
+        row = self._block[8 + len(self._rows) * _ROW :][:_ROW]
+        if not row or len(text) > _KEY:
+            return memoryview(bytearray(_NUMBERS)).cast("d")
+        row[:_KEY] = text
+        self._rows[key] = row[_KEY:].cast("d")
+        self._block[:8] = len(self._rows).to_bytes(8)  # Only now is it read.
+        return self._rows[key]
 
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-        return generate_latest(registry)
-
-
-def enable(storage: Storage) -> Metrics:
-    """Start counting from zero, in this process and in those forked from it."""
-    folder = tempfile.mkdtemp(prefix="barring-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    # Only when this process exits, not when one that was forked from it does.
-    atexit.register(_remove, folder, os.getpid())
-    metrics = Metrics()
-    storage.on_lock_wait = lambda seconds: metrics.count("write", {"waited": seconds})
-    return metrics
+    def collect(self) -> Iterator[core.Metric]:
+        """The metrics of all processes since the server started, for prometheus_client."""
+        none = [0.0] * (len(_BUCKETS) + 1)
+        totals = {tuple([name]): none for name, (_, labels) in _FAMILIES.items() if not labels}
+        for key, numbers in chain.from_iterable(map(_read, self._blocks)):
+            totals[key] = [*map(add, numbers, totals.get(key, none))]
+        for name, (text, labels) in _FAMILIES.items():
+            timed = name.endswith("_seconds")
+            kind = core.HistogramMetricFamily if timed else core.CounterMetricFamily
+            family: Any = kind(name, text, labels=labels)
+            for key, (*counts, total) in totals.items():
+                if key[0] == name:
+                    buckets = [*zip(_BUCKETS, accumulate(counts), strict=True)]
+                    family.add_metric(key[1:], *((buckets, total) if timed else buckets[-1][1:]))
+            yield family
 
 
-def _remove(folder: str, process: int) -> None:
-    if os.getpid() == process:
-        shutil.rmtree(folder, ignore_errors=True)
+def _read(block: memoryview) -> Iterator[tuple[tuple[str, ...], "memoryview[float]"]]:
+    """The keys and the numbers of the rows of a block."""
+    for row in range(int.from_bytes(block[:8])):
+        start = 8 + row * _ROW
+        key = orjson.loads(bytes(block[start:][:_KEY]).rstrip(b"\0"))
+        yield tuple(key), block[start + _KEY :][:_NUMBERS].cast("d")

@@ -1,14 +1,18 @@
 """Health tells the truth, and the metrics are right across workers and restarts."""
 
 import os
+import random
 import re
-import shutil
 import signal
 from pathlib import Path
 
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service import Service, codes_path, running
+from barring import logs
+from barring.metrics import Metrics
+from barring.storage import open_storage
+from tests.service import LEVELS, Service, codes_path, running
 
 
 def metrics(service: Service) -> dict[tuple[str, ...], float]:
@@ -21,6 +25,12 @@ def metrics(service: Service) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
+
+
+def requests_counted(shown: dict[tuple[str, ...], float], method: str) -> float:
+    """How many requests with this method the metrics have."""
+    names = ("barring_request_seconds_count", method)
+    return sum(value for key, value in shown.items() if key[:2] == names)
 
 
 def test_live_and_ready_are_public_and_terse(service: Service) -> None:
@@ -76,27 +86,71 @@ def test_metrics_are_right_across_workers(tmp_path: Path) -> None:
 
 
 def test_metrics_start_from_nothing(tmp_path: Path) -> None:
-    """A restarted server does not show the metrics of the one before, and leaves no file."""
+    """A restarted server does not show the metrics of the one before."""
     for _ in range(2):
-        with running(tmp_path, BARRING_METRICS="true", TMPDIR=str(tmp_path)) as service:
+        with running(tmp_path, BARRING_METRICS="true") as service:
             with service.client() as client:
                 client.get("/health/live")
             shown = metrics(service)
         assert shown["barring_request_seconds_count", "GET", "/health/live", "200"] == 1
-        assert list(tmp_path.glob("barring-metrics-*")) == []
 
 
-def test_lost_files_of_metrics_fail_no_request(tmp_path: Path) -> None:
-    """When the files are cleaned away, requests go on, also those of a new worker."""
-    settings = {"BARRING_METRICS": "true", "BARRING_WORKERS": "1", "TMPDIR": str(tmp_path)}
+def test_counts_continue_when_workers_are_replaced(tmp_path: Path) -> None:
+    """No count is lost or counted twice when workers are killed, and when a reload replaces all."""
+    settings = {"BARRING_METRICS": "true", "BARRING_WORKERS": "2"}
+    turns = [
+        ["/health/live", "/", "/nothing"],
+        [*LEVELS.values()],
+        [f"{path}01/" for path in LEVELS.values()],
+        ["/health/ready", "/docs/", "/openapi.json"],
+    ]
     with running(tmp_path, **settings) as service:
-        (folder,) = tmp_path.glob("barring-metrics-*")
-        shutil.rmtree(folder)
-        worker = service.await_log(r"Booting worker with pid: (\d+)")[1]
-        os.kill(int(worker), signal.SIGKILL)
-        service.await_log(rf"Booting worker with pid: (?!{worker})\d+")
-        with service.client() as client:
-            assert client.post(codes_path(), json={"code": "12"}).status_code == 201
+        for turn, paths in enumerate(turns):
+            for path in random.sample(paths * 4, 12):  # Each worker meets them in its own order.
+                with service.client() as client:
+                    client.get(path)
+            workers = re.findall(r"Booting worker with pid: (\d+)", service.log_file.read_text())
+            if turn % 2:
+                os.kill(int(workers[-1]), signal.SIGKILL)
+            else:
+                service.process.send_signal(signal.SIGHUP)
+            started = len(workers) + (1 if turn % 2 else 2)
+            service.await_log(rf"(?s)(Booting worker.*){{{started}}}")
+        shown = metrics(service)
+    name = "barring_request_seconds_count"
+    assert [value for key, value in shown.items() if key[0] == name] == [4] * 12
+
+
+def test_worker_killed_while_it_adds_a_metric_leaves_no_trace(tmp_path: Path) -> None:
+    """The next worker in its place writes over a row that was begun and not yet counted."""
+    shared = Metrics(open_storage(f"sqlite:///{tmp_path / 'codes.sqlite3'}"), workers=1)
+    shared.count("verification_unavailable", {})
+    begun = bytes(shared._block[:8])
+    shared._new_row(("barring_refused_authentications", "x" * 100))
+    shared._block[:8] = begun
+    shared.use(0)
+    shared.count("storage_unavailable", {})
+    logs.listeners.remove(shared.count)
+    shown = generate_latest(shared).decode()
+    assert "barring_database_errors_total 1.0" in shown
+    assert "xxx" not in shown
+
+
+def test_cleaner_of_tmp_does_not_reach_the_metrics(tmp_path: Path) -> None:
+    """The metrics are in no file: counts go on, also in new workers, when all files are removed."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    settings = {"BARRING_METRICS": "true", "BARRING_WORKERS": "1", "TMPDIR": str(folder)}
+    with running(tmp_path, **settings) as service:
+        for code in ("12", "13", "14"):
+            assert not list(folder.iterdir())
+            with service.client() as client:
+                assert client.post(codes_path(), json={"code": code}).status_code == 201
+            pids = re.findall(r"Booting worker with pid: (\d+)", service.log_file.read_text())
+            os.kill(int(pids[-1]), signal.SIGKILL)
+            service.await_log(rf"(?s)(Booting worker.*){{{len(pids) + 1}}}")
+        shown = metrics(service)
+    assert requests_counted(shown, "POST") == 3
 
 
 def test_folder_of_others_is_left_alone(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Liveness, readiness and metrics endpoints."""
 
 from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-from barring.metrics import CONTENT_TYPE, Metrics
+from barring.metrics import Metrics
 from barring.storage.base import Storage
 
 
@@ -26,6 +27,6 @@ def blueprint(storage: Storage, metrics: Metrics | None) -> Blueprint:
         @health.get("/metrics")
         def figures() -> Response:
             """The metrics of all workers."""
-            return Response(metrics.render(), content_type=CONTENT_TYPE)
+            return Response(generate_latest(metrics), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return health

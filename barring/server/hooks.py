@@ -66,6 +66,10 @@ def before_fork(server: Any, worker: Any) -> None:
     # If a worker gets a stop signal before it can handle signals, it stops as soon as it can.
     # tests/test_server.py: test_worker_told_to_stop_while_it_starts_ends_in_peace.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    if metrics := server.app.wsgi().extensions["barring.metrics"]:
+        taken = {other.block for other in server.WORKERS.values()}
+        worker.block = min({*range(1, len(taken) + 2)} - taken)
+        metrics.use(worker.block)
     gc.freeze()  # The collector would write to, and so copy, the memory shared with the master.
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.service import codes_path
+from tests.test_health import metrics, requests_counted
 from tests.waiting import await_that
 
 from .history import History
@@ -65,6 +66,24 @@ def plain(folder: Path) -> Iterator[None]:
     """A folder where there is room."""
     folder.mkdir()
     yield
+
+
+def test_full_disk_of_temporary_files_is_no_matter_of_the_metrics(tmp_path: Path) -> None:
+    """Where TMPDIR has no room, workers live on, requests succeed, and all are counted."""
+    path = codes_path()
+    with small(tmp_path / "tmp") as folder:
+        settings = {"BARRING_METRICS": "true", "TMPDIR": str(folder)}
+        with Server(tmp_path, **settings) as server, full(server, folder):
+            for number in range(60):
+                with server.service.client() as client:
+                    assert client.post(path, json={"code": f"{number:03}"}).status_code == 201
+                    client.get(f"/nothing/{number}")
+                if number == 30:
+                    server.kill_worker(server.workers()[0])
+                    server.await_workers()
+            assert requests_counted(metrics(server.service), "POST") == 60
+            started = server.service.logged(event="gunicorn.error", level="info")
+            assert sum("Booting worker" in line["message"] for line in started) == 3
 
 
 def observe_fault(history: History, client: httpx.Client, kept: Operation, told: Outcome) -> None:
