@@ -5,16 +5,16 @@ import glob
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, *, adopted: bool = False) -> Iterator[Path]:
     """A new file with mode 0600, which is synced and replaces `target` at the end.
 
-    If `target` is a link, the file that it points to is replaced. Raises OSError for a directory or
-    a device.
+    With `adopted`, `adopt` is called for it. If `target` is a link, the file that it points to is
+    replaced. Raises OSError for a directory or a device.
     """
     target = target.resolve()
     if target.exists() and not target.is_file():
@@ -25,6 +25,8 @@ def replacing(target: Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(target)) from None
     partial = Path(name)
     try:
+        if adopted:
+            adopt(descriptor, target.parent)
         yield partial
         os.fsync(descriptor)
         partial.replace(target)
@@ -33,6 +35,18 @@ def replacing(target: Path) -> Iterator[Path]:
         os.close(descriptor)
         for leftover in target.parent.glob(f"{glob.escape(partial.name)}*"):
             leftover.unlink()
+
+
+def adopt(descriptor: int, folder: Path) -> None:
+    """Let only its owner use an open file. As root, give it to the owner of its folder.
+
+    Otherwise the service could not write what a command of root has created. If a group may write
+    in the folder, the file is for that group, too.
+    """
+    status = folder.stat()
+    with suppress(OSError):  # Such as of a user, or in a container, without the right.
+        os.fchmod(descriptor, 0o660 if os.geteuid() == 0 and status.st_mode & 0o020 else 0o600)
+        os.fchown(descriptor, status.st_uid, status.st_gid)
 
 
 @contextmanager

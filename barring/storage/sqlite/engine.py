@@ -84,8 +84,8 @@ class SQLiteStorage(Storage):
             if writable:
                 with self._dedicated() as database:
                     schema.migrate(database)
-            if create and self.path.stat().st_mode & 0o077:  # For example after a manual restore.
-                self.path.chmod(0o600)
+            if create:
+                file.protect(self.path.resolve())
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._connection() as connection:

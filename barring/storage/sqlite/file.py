@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from barring import logs
-from barring.files import directory, replacing, sync_directory
+from barring.files import adopt, directory, replacing, sync_directory
 from barring.storage.base import StorageError
 
 from . import schema
@@ -61,7 +61,7 @@ def create(path: Path) -> None:
         # Left by a lost database; SQLite would apply them to this one.
         for leftover in (f"{path}-wal", f"{path}-shm"):
             Path(leftover).unlink(missing_ok=True)
-        with replacing(path) as new, closing(connect(new)) as database:
+        with replacing(path, adopted=True) as new, closing(connect(new)) as database:
             schema.migrate(database)
         # So that a power failure cannot remove the new folder, and later writes with it.
         sync_directory(path.parent.parent)
@@ -105,6 +105,19 @@ def check_content(database: Database, path: Path, *, whole: bool) -> None:
         if verdict != "ok":
             reason = verdict.splitlines()[0]
             raise StorageError(f"{path}: {REMEDIES['SQLITE_CORRUPT']} ({reason})")
+
+
+def protect(path: Path) -> None:
+    """Let only the owner use the database, for example after a manual restore.
+
+    Another user than the owner may not change its mode. Root need not: a command of root leaves the
+    database of another user as it is.
+    """
+    if path.stat().st_uid == os.geteuid():
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as database:
+            adopt(database.fileno(), path.parent)
+    elif os.geteuid():
+        logs.emit("warning", message=f"{path}: belongs to another user; its mode is left as it is")
 
 
 def identities(path: Path) -> dict[str, tuple[int, int]]:

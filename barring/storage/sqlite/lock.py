@@ -4,6 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from barring.files import adopt
 from barring.storage.base import StorageUnavailable
 
 _WRITING, _NEXT = 0, 1
@@ -25,7 +26,8 @@ class ProcessLock:
         """
         try:
             if self._file is None:
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+                adopt(self._file, self.path.parent)
             for byte in (_NEXT, _WRITING):
                 fcntl.lockf(self._file, fcntl.LOCK_EX, 1, byte)
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _NEXT)

@@ -20,7 +20,7 @@ def put_in_place(backup: Path, target: Path) -> None:
     """
     if backup.with_name(f"{backup.name}-wal").exists():
         raise StorageError(f"{backup}: is not a backup but a database in use: it has a -wal file")
-    with replacing(target) as partial:
+    with replacing(target, adopted=True) as partial:
         shutil.copyfile(backup, partial)
         _verify(partial, backup)
         _require_unused(target)
