@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -67,6 +67,15 @@ class Service:
     def connect(self) -> socket.socket:
         """A bare connection, for what no HTTP client would send."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def kill(self) -> None:
+        """kill -9 of the server and its workers, as when the machine runs out of memory."""
+        workers = re.findall(r"Booting worker with pid: (\d+)", self.log_file.read_text())
+        self.process.kill()
+        self.process.wait()
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(int(worker), signal.SIGKILL)
 
     def await_log(self, pattern: str, seconds: float = 20) -> re.Match[str]:
         """The first match of `pattern` in the log, once it is there."""

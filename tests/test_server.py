@@ -16,6 +16,7 @@ import pytest
 
 from barring.server.config import gunicorn_settings
 from barring.settings import Settings
+from tests.command import failure
 from tests.service import (
     END_USER,
     ROOT,
@@ -156,6 +157,39 @@ def test_unix_socket_is_for_its_owner_alone(tmp_path: Path) -> None:
         transport = httpx.HTTPTransport(uds=str(path))
         with httpx.Client(transport=transport, base_url="http://x", headers=END_USER) as client:
             assert client.get(codes_path()).json() == {"authCodes": []}
+
+
+def ask(socket_path: Path) -> int:
+    """The status of a request over a Unix socket."""
+    transport = httpx.HTTPTransport(uds=str(socket_path))
+    with httpx.Client(transport=transport, base_url="http://localhost") as client:
+        return client.get("/health/ready").status_code
+
+
+@pytest.mark.long
+def test_second_server_on_a_unix_socket_is_refused(tmp_path: Path) -> None:
+    """It says which socket is in use, and the first server keeps it, also when the second ends."""
+    path = tmp_path / "socket"
+    second = tmp_path / "second"
+    second.mkdir()
+    with running(tmp_path, BARRING_BIND=f"unix:{path}"):
+        before = path.stat().st_ino
+        events = ("database_created", "gunicorn.error")
+        error = failure(second, "serve", events=events, BARRING_BIND=f"unix:{path}")
+        assert f"unix:{path}: Address already in use" in error
+        assert path.stat().st_ino == before
+        assert ask(path) == 200
+
+
+def test_socket_of_a_killed_server_is_taken_over(tmp_path: Path) -> None:
+    """A server starts on the socket that a killed one left, and removes it when it ends."""
+    path = tmp_path / "socket"
+    with running(tmp_path, BARRING_BIND=f"unix:{path}") as service:
+        service.kill()
+    assert path.is_socket()
+    with running(tmp_path, BARRING_BIND=f"unix:{path}"):
+        assert ask(path) == 200
+    assert not path.exists()
 
 
 def test_bare_gunicorn_is_set_as_make_run(tmp_path: Path) -> None:

@@ -43,14 +43,20 @@ def before_listening(server: Any) -> None:
             return _try_to_bind(server.cfg.address[0])
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                bind = server.cfg.bind[0]
-                sys.exit(f"barring: BARRING_BIND: {bind}: {error.strerror}; set another address")
+                reason = f"{server.cfg.bind[0]}: {error.strerror or error}"
+                sys.exit(f"barring: BARRING_BIND: {reason}; set another address")
         time.sleep(0.2)
 
 
 def _try_to_bind(address: tuple[str, int] | str) -> None:
     if isinstance(address, str):
-        return tempfile.TemporaryFile(dir=Path(address).parent).close()
+        tempfile.TemporaryFile(dir=Path(address).parent).close()
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(1)
+            if trial.connect_ex(address) in (errno.ENOENT, errno.ECONNREFUSED):
+                return  # gunicorn replaces the socket of a killed server.
+        # gunicorn would replace that of a running one, too.
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         trial.bind(address)
