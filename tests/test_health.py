@@ -13,6 +13,7 @@ from barring import logs
 from barring.metrics import Metrics
 from barring.storage import open_storage
 from tests.service import LEVELS, Service, codes_path, running
+from tests.waiting import await_that
 
 
 def metrics(service: Service) -> dict[tuple[str, ...], float]:
@@ -45,6 +46,7 @@ def test_readiness_fails_without_the_database(tmp_path: Path) -> None:
     with running(tmp_path) as service, service.client() as client:
         assert client.get("/health/ready").status_code == 200
         service.database.rename(tmp_path / "elsewhere")
+        await_that(lambda: client.get("/health/ready").status_code == 503, 1)
         answer = client.get("/health/ready")
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]

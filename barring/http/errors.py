@@ -35,7 +35,7 @@ class JSONApi(Api):
     def handle_unavailable_storage(self, error: StorageUnavailable) -> ResponseReturnValue:
         """Respond with 503. The reason is only logged, because it may contain file names."""
         logs.emit("storage_unavailable", request_id=current_request().id, reason=str(error))
-        message = "The database is unavailable, and nothing was changed; try again."
+        message = f"The database is unavailable, and nothing was changed{error.hint}."
         if isinstance(error, OutcomeUnknown):
             message = "The database failed; the write may have happened. Read before retrying."
         return self.handle_http_exception(ServiceUnavailable(message, retry_after=RETRY_AFTER))

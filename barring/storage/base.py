@@ -29,6 +29,15 @@ class StorageError(Exception):
 class StorageUnavailable(StorageError):
     """The database is unavailable; the same call may succeed later. Nothing was changed."""
 
+    hint = "; try again"
+    """What else clients are told. The text of the error is not for them: it may name files."""
+
+
+class DatabaseReplaced(StorageUnavailable):
+    """The database file was moved, replaced or removed after it was opened."""
+
+    hint = ": the database file was replaced; restart the service"
+
 
 class OutcomeUnknown(StorageUnavailable):
     """The write may or may not have happened: the database failed during the commit."""

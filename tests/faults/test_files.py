@@ -273,6 +273,7 @@ def test_file_that_goes_under_load_takes_no_write(
         GONE[name](tmp_path / NAME)
         gone = time.monotonic()
         await_that(lambda: len(writes_since(history, gone)) > 50, 30)
+        await_that(lambda: time.monotonic() > gone + 1)
         for _ in range(20):
             with server.service.client() as client:
                 ready = client.get("/health/ready")

@@ -1,12 +1,13 @@
 """The connections of one process to an SQLite database, and what their errors mean."""
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from barring.storage.base import OutcomeUnknown, StorageUnavailable
+from barring.storage.base import DatabaseReplaced, OutcomeUnknown, StorageUnavailable
 
 from . import file
 from .driver import sqlite3
@@ -42,11 +43,14 @@ class Connections:
     def __init__(self, path: Path) -> None:
         self.translate_errors = TranslateErrors(path)
         self._path = path
+        self._checked = 0.0
         self._open: dict[str, Database] = {}
         self._files: dict[str, tuple[int, int]] = {}
 
     def get(self, use: str) -> Database:
         """The connection kept open for "read" or "write", opened on first use."""
+        if time.monotonic() > self._checked + 0.5:  # Not at each read: it takes 5 µs.
+            self.check_same_files()
         if use not in self._open:
             self._open[use] = self._connect()
             if use == "write":
@@ -72,9 +76,10 @@ class Connections:
             self._forget_files()
 
     def check_same_files(self) -> None:
-        """Raise StorageUnavailable if the database file was moved, replaced or removed."""
+        """Raise DatabaseReplaced if the database file was moved, replaced or removed."""
         if not self._files.items() <= file.identities(self._path).items():
-            raise StorageUnavailable(f"{self._path}: was moved or replaced; restart the service")
+            raise DatabaseReplaced(f"{self._path}{DatabaseReplaced.hint}")
+        self._checked = time.monotonic()
 
     @contextmanager
     def transaction(

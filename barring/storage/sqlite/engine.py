@@ -118,10 +118,6 @@ class SQLiteStorage(Storage):
         rows = self._write(owner, lambda database: [*database.execute(_REMOVE, parameters)])
         return [AuthorizationCode(*row) for row in rows]
 
-    def check_ready(self) -> None:
-        self._connections.check_same_files()
-        super().check_ready()
-
     def _check_write(self) -> None:
         self._writer.write(schema.set_application_id, self.on_lock_wait)
 
@@ -161,7 +157,6 @@ class SQLiteStorage(Storage):
 
     def check(self) -> dict[str, int]:
         with _os_errors(self.path), self._dedicated() as database:
-            file.check_header(self.path)
             file.check_content(database, self.path, whole=True)
         return super().check()
 

@@ -82,6 +82,10 @@ def check_header(path: Path) -> None:
         raise StorageError(
             f"{path}: is another program's database; name another file in BARRING_DATABASE_URL"
         )
+    if header[18] == 1 and log_size(path):  # Only a backup is not in WAL mode.
+        raise StorageError(
+            f"{path}: is a backup beside a foreign -wal; use `barring restore --force`"
+        )
 
 
 def check_content(database: Database, path: Path, *, whole: bool) -> None:
@@ -118,6 +122,13 @@ def protect(path: Path) -> None:
             adopt(database.fileno(), path.parent)
     elif os.geteuid():
         logs.emit("warning", message=f"{path}: belongs to another user; its mode is left as it is")
+
+
+def log_size(path: Path) -> int:
+    """The size of the write-ahead log in bytes."""
+    with suppress(OSError):
+        return os.path.getsize(f"{path}-wal")
+    return 0
 
 
 def identities(path: Path) -> dict[str, tuple[int, int]]:
