@@ -53,6 +53,7 @@ class Metrics:
         # While a reload replaces the workers, there are twice as many.
         memory = memoryview(mmap.mmap(-1, (2 * workers + 16) * _BLOCK))
         self._blocks = [memory[start:][:_BLOCK] for start in range(0, len(memory), _BLOCK)]
+        self._log_size = storage.log_size
         self.use(0)
         logs.listeners.append(self.count)
         storage.on_lock_wait = partial(self._observe, ("barring_write_lock_wait_seconds",))
@@ -106,6 +107,7 @@ class Metrics:
                     buckets = [*zip(_BUCKETS, accumulate(counts), strict=True)]
                     family.add_metric(key[1:], *((buckets, total) if timed else buckets[-1][1:]))
             yield family
+        yield core.GaugeMetricFamily("barring_wal_bytes", "Write-ahead log", self._log_size())
 
 
 def _read(block: memoryview) -> Iterator[tuple[tuple[str, ...], "memoryview[float]"]]:

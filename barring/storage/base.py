@@ -200,6 +200,10 @@ class Storage(ABC):
     def _check_write(self) -> None:
         """Write without changing any code."""
 
+    def log_size(self) -> int:
+        """The bytes of the write-ahead log, if a read can keep it from being emptied."""
+        return 0
+
     @abstractmethod
     def vacuum(self) -> None:
         """Rewrite the database so that its files contain no deleted code."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from barring import logs
 from barring.storage.base import DatabaseReplaced, OutcomeUnknown, StorageUnavailable
 
 from . import file
@@ -95,9 +96,11 @@ class Connections:
             database.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
             database.execute("BEGIN IMMEDIATE")
             try:
+                log_size = file.log_size(self._path)
                 yield database
                 if commit:
                     self._commit(database)
+                    self._report_log(log_size)
             finally:
                 database.rollback()  # Does nothing after a commit.
 
@@ -112,6 +115,12 @@ class Connections:
             raise OutcomeUnknown(f"{self._path}: {error}") from error
         except StorageUnavailable as error:
             raise OutcomeUnknown(str(error)) from error
+
+    def _report_log(self, size_before: int) -> None:
+        """If a commit made the write-ahead log long, log who keeps SQLite from emptying it."""
+        is_long = size_before <= file.LONG_LOG < file.log_size(self._path)
+        if is_long and (reader := file.oldest_reader(self._path)):
+            logs.emit("warning", message=f"{self._path}-wal: grows until {reader} ends its read")
 
     def close(self) -> None:
         """Close the connections kept open."""

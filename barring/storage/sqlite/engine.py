@@ -121,6 +121,9 @@ class SQLiteStorage(Storage):
     def _check_write(self) -> None:
         self._writer.write(schema.set_application_id, self.on_lock_wait)
 
+    def log_size(self) -> int:
+        return file.log_size(self.path)
+
     def vacuum(self) -> None:
         with self._dedicated() as database:
             database.execute(REMOVE_ALL_EXPIRED.format(now=self._NOW))

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import struct
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -29,7 +30,16 @@ REMEDIES = {
 """What is wrong and what to do, by the start of the error's name."""
 
 SMALL = 16 * 1024 * 1024
-"""Bytes up to which a database is read and checked at every start: that takes milliseconds."""
+"""Bytes up to which a database is read and checked at every start: that takes milliseconds.
+
+Also the bytes that remain of a long write-ahead log when SQLite starts it anew.
+"""
+
+LONG_LOG = 256 * 1024 * 1024
+"""Bytes above which a write-ahead log is reported."""
+
+_FLOCK = "hhqqi4x"
+"""C's struct flock on Linux: type, whence, start, length, process."""
 
 
 def connect(path: Path, mode: str = "rw") -> Database:
@@ -44,6 +54,7 @@ def connect(path: Path, mode: str = "rw") -> Database:
     connection = sqlite3.connect(uri, uri=True, **options)
     for pragma in ("synchronous = FULL", "fullfsync = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA journal_size_limit = {SMALL}")
     connection.execute("PRAGMA schema_version").fetchone()  # Opens the -wal and the -shm.
     return Database(connection, execute_plugins=False)
 
@@ -129,6 +140,24 @@ def log_size(path: Path) -> int:
     with suppress(OSError):
         return os.path.getsize(f"{path}-wal")
     return 0
+
+
+def oldest_reader(path: Path) -> str:
+    """The other process whose read is the oldest one, or "" if none reads. Works on Linux only.
+
+    SQLite stops emptying the log where that read began. The processes hold locks on the -shm.
+    https://sqlite.org/walformat.html#the_wal_index_file_format
+    """
+    with suppress(OSError, struct.error):
+        # Never closed: that would release the locks of this process.
+        index = os.open(f"{path}-shm", os.O_RDONLY)
+        marks = struct.unpack("=5I", os.pread(index, 20, 100))
+        for number in sorted(range(5), key=marks.__getitem__):
+            lock = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 123 + number, 1, 0)
+            kind, *_, process = struct.unpack(_FLOCK, fcntl.fcntl(index, fcntl.F_GETLK, lock))
+            if kind != fcntl.F_UNLCK:
+                return f"process {process}" if process else "a process outside this container"
+    return ""
 
 
 def identities(path: Path) -> dict[str, tuple[int, int]]:
