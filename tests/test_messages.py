@@ -70,6 +70,12 @@ def in_function(function: ast.FunctionDef, constants: list[tuple[str, str]]) -> 
         yield from (text for _, text in assigned(nodes))
 
 
+def hints(node: ast.AST) -> Iterator[str]:
+    """The hints of a class of errors."""
+    if isinstance(node, ast.ClassDef):
+        yield from (text for name, text in assigned(node.body) if name == "hint")
+
+
 def messages() -> set[str]:
     """The text of every error that stops a start or a command, or a part of it."""
     trees = [ast.parse(f.read_text()) for n, f in modules().items() if not within(n, ONLY_HTTP)]
@@ -87,6 +93,7 @@ def messages() -> set[str]:
         if isinstance(node, ast.keyword) and node.arg == "error"  # Of a validator.
         for text in texts(node.value)
     }
+    found |= {text for node in nodes for text in hints(node)}
     return {text.removeprefix("barring: ") for text in found}
 
 

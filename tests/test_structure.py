@@ -225,9 +225,9 @@ def lines_of_code(file: Path) -> int:
 
 
 def test_the_service_stays_small() -> None:
-    """The service, with both engines, holds at most 3,600 lines of code."""
+    """The service, with both engines, holds at most 4,000 lines of code."""
     files = [file for name, file in modules().items() if name != "gunicorn.conf"]
-    assert sum(map(lines_of_code, files)) <= 3_600
+    assert sum(map(lines_of_code, files)) <= 4_000
 
 
 def private_names(tree: ast.AST) -> set[str]:

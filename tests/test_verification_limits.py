@@ -134,7 +134,8 @@ def test_locked_tries_write_nothing_to_sqlite(tmp_path: Path) -> None:
     """
     for user in ("foouser", "other"):
         succeed(tmp_path, "add", "footenant", "foogroup", user, "right")
-    with running(tmp_path) as service, Platform(service.url) as platform:
+    # Another worker, which may start later, would check whether it can write.
+    with running(tmp_path, BARRING_WORKERS="1") as service, Platform(service.url) as platform:
         assert [platform.verify() for _ in range(LIMIT)] == [403] * LIMIT
         files = [service.database, Path(f"{service.database}-wal")]
 
@@ -151,7 +152,7 @@ def test_locked_tries_write_nothing_to_sqlite(tmp_path: Path) -> None:
 
 def test_locked_tries_write_nothing_to_postgresql(tmp_path: Path, postgres: str) -> None:
     """No try that is locked, or right, changes a row. Only users with failures have a row."""
-    settings = {"BARRING_DATABASE_URL": postgres}
+    settings = {"BARRING_DATABASE_URL": postgres, "BARRING_WORKERS": "1"}
     for user in ("foouser", "other"):
         succeed(tmp_path, "add", "footenant", "foogroup", user, "right", **settings)
     with (
