@@ -73,7 +73,8 @@ def in_function(function: ast.FunctionDef, constants: list[tuple[str, str]]) -> 
 def hints(node: ast.AST) -> Iterator[str]:
     """The hints of a class of errors."""
     if isinstance(node, ast.ClassDef):
-        yield from (text for name, text in assigned(node.body) if name == "hint")
+        found = [text for name, text in assigned(node.body) if name == "hint"]
+        yield from (text for text in found if text.startswith(":"))  # A part of a message.
 
 
 def messages() -> set[str]:
