@@ -89,6 +89,7 @@ def test_role_that_is_not_exactly_one_is_nobody(service: Service, headers: str) 
     assert only(service, get(headers=headers)) in ((400, 401) if "\x0b" in headers else (401,))
 
 
+        "X-Role: Group Admin\r\nX-Role: GROUP_ADMIN\r\n",
 @pytest.mark.parametrize(
     "raw",
     [

@@ -165,7 +165,7 @@ def test_secret_opens_verification_and_nothing_else(start: Any, file: Path, mode
     assert set(asked.values()) == {403}
 
 
-ROLES = ["Call Platform", "call_platform", "call-platform"]
+ROLES = ["Call Platform", "call_platform", "call-platform", "CALL_PLATFORM", "CallPlatform"]
 
 
 @pytest.mark.parametrize("mode", ["local", "gateway"])

@@ -9,7 +9,7 @@ from barring.http.application import Request, current_request
 from barring.settings import MODES, Settings, SettingsError, is_local, is_loopback
 
 from .base import Mode, refuse
-from .roles import ROLES, TITLES, Caller
+from .roles import TITLES, Caller, role_named
 
 SECRET_HEADER = "X-Gateway-Secret"  # noqa: S105
 SCOPE_HEADERS = {"tenant": "X-Tenant-Id", "group": "X-Group-Id", "user": "X-User-Id"}
@@ -89,7 +89,7 @@ class Gateway(Mode):
 
 def _caller_by_headers(request: Request) -> Caller:
     environ = request.environ
-    role = ROLES.get(environ.get("HTTP_X_ROLE", ""))
+    role = role_named(environ.get("HTTP_X_ROLE", ""))
     if role is None:
         message = f"Send the header X-Role with one of: {TITLES}."
         refuse(401, "role", message, 'Role realm="barring"')

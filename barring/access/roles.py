@@ -26,12 +26,14 @@ class Role(Enum):
 
 TITLES = ", ".join(role.title for role in Role)
 
-ROLES = {
-    spelling: role
-    for role in Role
-    for spelling in (role.title, role.name.lower(), role.name.lower().replace("_", "-"))
+_ROLES = {
+    role.title.lower().replace(" ", joint): role for role in Role for joint in (" ", "_", "-", "")
 }
-"""The roles by every accepted spelling, such as "End User", "end_user" and "end-user"."""
+
+
+def role_named(text: str) -> Role | None:
+    """The role with this name: "End User", "end-user", "END_USER" and "EndUser" are the same."""
+    return _ROLES.get(text.lower())
 
 
 class Caller(NamedTuple):

@@ -11,7 +11,7 @@ from barring.http.application import current_request
 from barring.settings import Settings, SettingsError, read_file, split_secrets, variable
 
 from .base import BEARER, Mode, refuse
-from .roles import ROLES, TITLES, Caller
+from .roles import TITLES, Caller, role_named
 
 LEEWAY = 30
 """Seconds by which the clocks of the issuer and the service may differ."""
@@ -48,10 +48,11 @@ class Token(Mode):
             message = "Send the header Authorization: Bearer, with a token."
             refuse(401, "token_missing", message, 'Bearer realm="barring"')
         claims = self._claims(token.strip())
-        role = claims.get("role")
-        if not isinstance(role, str) or role not in ROLES:
+        name = claims.get("role")
+        role = role_named(name) if isinstance(name, str) else None
+        if role is None:
             _refuse_token(f"the claim role is not one of {TITLES}")
-        caller = Caller.of(ROLES[role], claims)
+        caller = Caller.of(role, claims)
         if part := caller.missing_part():
             refuse(403, "scope_missing", f"A token with this role needs the claim {part}.")
         return caller
