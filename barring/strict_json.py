@@ -31,6 +31,8 @@ def parse_json(text: str) -> Any:
     with suppress(orjson.JSONDecodeError, orjson.JSONEncodeError):
         if len(text) <= _SHORT and orjson.dumps(value := orjson.loads(text)).decode() == text:
             return value
+    if text.startswith("\ufeff"):
+        raise NotJSON("it begins with a byte order mark; leave it out")
     try:
         value = _decoder.decode(text)
         if "\\ud" in text or "\\uD" in text:  # Half a surrogate pair cannot be encoded.

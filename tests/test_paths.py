@@ -78,25 +78,35 @@ def test_other_paths_are_not_found(client: FlaskClient, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        (PATH, {"GET", "HEAD", "POST", "DELETE"}),
-        (PATH.rstrip("/"), {"GET", "HEAD", "POST", "DELETE"}),
-        (PATH + "12/", {"GET", "HEAD", "PATCH", "DELETE"}),
-        (PATH + "12", {"GET", "HEAD", "PATCH", "DELETE"}),
-        (codes_path(user=""), {"GET", "HEAD", "POST", "DELETE"}),
-        (codes_path(user="") + "12/", {"GET", "HEAD", "PATCH", "DELETE"}),
-        (codes_path(group="", user=""), {"GET", "HEAD", "POST", "DELETE"}),
-        (codes_path(group="", user="") + "12/", {"GET", "HEAD", "PATCH", "DELETE"}),
-        ("/docs", {"GET", "HEAD"}),
-        ("/openapi.json", {"GET", "HEAD"}),
+        (PATH, {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
+        (PATH.rstrip("/"), {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
+        (PATH + "12/", {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}),
+        (PATH + "12", {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}),
+        (codes_path(user=""), {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
+        (codes_path(user="") + "12/", {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}),
+        (codes_path(group="", user=""), {"GET", "HEAD", "OPTIONS", "POST", "DELETE"}),
+        (codes_path(group="", user="") + "12/", {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}),
+        ("/docs", {"GET", "HEAD", "OPTIONS"}),
+        ("/openapi.json", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
 def test_other_methods_name_the_allowed_ones(
     client: FlaskClient, path: str, allowed: set[str]
 ) -> None:
-    """405 lists in Allow what the path takes, and comes before the question who asks."""
-    for method in {"PUT", "PATCH", "OPTIONS", "TRACE", "POST", "DELETE"} - allowed:
+    """405, and 204 to OPTIONS, list in Allow what the path takes, whoever asks."""
+    for method in {"PUT", "PATCH", "TRACE", "POST", "DELETE"} - allowed:
         answer = client.open(path, method=method, headers={"X-Role": "nobody"})
         assert answer.status_code == 405
         assert set(answer.headers["Allow"].split(", ")) == allowed
         assert answer.json
         assert answer.json["code"] == 405
+    answer = client.options(path, headers={"X-Role": "nobody"})
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert "Content-Type" not in answer.headers
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
+def test_options_of_no_path_are_not_found(client: FlaskClient) -> None:
+    """OPTIONS is 404 where nothing is, and 400 where the path is malformed."""
+    assert client.options("/api/v1").status_code == 404
+    assert client.options(f"{PATH}a%2Fb/").status_code == 400

@@ -160,12 +160,13 @@ def test_checks_have_their_order(make_client: Callable[..., FlaskClient]) -> Non
         client.post(path, data=long),
         client.post(path, data=long, headers={"X-Role": "End User"}),
         client.post(path, data=long, headers=PLATFORM),
+        client.post(path, headers=PLATFORM | {"Content-Type": "text/plain"}),
         client.post(path, headers=PLATFORM | {"Content-Type": "text/plain"}, data=b"{"),
         client.post(path, headers=PLATFORM | json_type, data=b"{"),
         client.post(path, headers=PLATFORM | json_type, data=b'{"code":"4711"}'),
     ]
-    assert [answer.status_code for answer in asked] == [405, 401, 403, 413, 415, 400, 429]
-    assert asked[0].headers["Allow"] == "POST"
+    assert [answer.status_code for answer in asked] == [405, 401, 403, 413, 400, 415, 400, 429]
+    assert asked[0].headers["Allow"] == "OPTIONS, POST"
     assert {answer.headers["Cache-Control"] for answer in asked} == {"no-store"}
 
 

@@ -1,5 +1,6 @@
 """Request bodies: limits, strict JSON, and a schema."""
 
+import codecs
 import re
 from typing import Any, BinaryIO, NoReturn
 
@@ -97,19 +98,31 @@ def leave_body(request: Request) -> None:
 
 
 class JSONParser(FlaskParser):
-    """Passes views the body as loaded by the schema. Checks for 413, 415 and 400 in this order."""
+    """Passes views the body as loaded by the schema.
+
+    Checks in this order: 413, 400 for an empty body, 415, 400.
+    """
 
     DEFAULT_VALIDATION_STATUS = 400
 
     def load_json(self, req: flask.Request, schema: Schema) -> Any:
         request = current_request()
         body = read_body(request)
+        if not body:
+            hint = "some clients and proxies remove the body of a DELETE"
+            abort(400, message=f"The body is empty; send JSON ({hint}).")
+        coding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip()
+        if coding.lower() not in ("", "identity"):
+            message = f"Send the body as it is, without Content-Encoding: {coding[:40]}."
+            abort(415, message=message, headers={"Accept-Encoding": "identity"})
         if not _JSON.fullmatch(request.environ.get("CONTENT_TYPE", "").strip()):
             abort(415, message="Send the body as JSON, with Content-Type: application/json.")
         try:
             return parse_json(body.decode())
         except UnicodeDecodeError:
-            abort(400, message="The body is not JSON: it is not UTF-8.")
+            utf_16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            fault = "begins with the byte order mark of UTF-16" if utf_16 else "is not UTF-8"
+            abort(400, message=f"The body is not JSON: it {fault}; send UTF-8.")
         except NotJSON as error:
             abort(400, message=f"The body is not JSON: {error}.")
 

@@ -1,15 +1,17 @@
 """Errors as JSON: code, status, message and, for an invalid body, errors."""
 
+from collections.abc import Iterable
+
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api
 from orjson import OPT_NON_STR_KEYS
-from werkzeug.exceptions import HTTPException, ServiceUnavailable
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, ServiceUnavailable
 
 from barring import logs
 from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from schemas.responses import Error
 
-from .application import RETRY_AFTER, current_request, json_response
+from .application import RETRY_AFTER, Response, current_request, json_response
 
 _MESSAGES = {
     404: "There is nothing at this path; {}/openapi.json lists the paths.",
@@ -25,6 +27,10 @@ class JSONApi(Api):
     DEFAULT_ERROR_RESPONSE_NAME = None  # Each operation lists its own errors.
 
     def handle_http_exception(self, error: HTTPException) -> ResponseReturnValue:
+        if isinstance(error, MethodNotAllowed):
+            error.valid_methods = sorted({"OPTIONS", *(error.valid_methods or ())})
+            if current_request().method == "OPTIONS":
+                return _options(error.valid_methods)
         payload, status, headers = super().handle_http_exception(error)
         message = _MESSAGES.get(status, "").format(current_request().root_path)
         payload.setdefault("message", message or error.description)
@@ -39,3 +45,10 @@ class JSONApi(Api):
         if isinstance(error, OutcomeUnknown):
             message = "The database failed; the write may have happened. Read before retrying."
         return self.handle_http_exception(ServiceUnavailable(message, retry_after=RETRY_AFTER))
+
+
+def _options(methods: Iterable[str]) -> Response:
+    """The response to OPTIONS: the methods that the path supports, for anyone."""
+    response = Response(status=204, headers={"Allow": ", ".join(methods)})
+    del response.headers["Content-Type"]
+    return response
