@@ -30,6 +30,8 @@ def send_refusal(client: Any, error: BaseException) -> None:
     status, message = 500, "The server could not handle the request."
     if isinstance(error, errors.ParseException | ssl.SSLError):
         status, message = _REFUSALS.get(type(error), (400, "This is not a valid HTTP request."))
+    if isinstance(error, errors.InvalidHeaderName) and "_" in error.hdr:
+        message = f"The header {error.hdr[:40]} is refused; write - for _ in its name."
     reason = HTTPStatus(status).phrase
     logs.emit("refused", status=status, error=logs.describe(error)[:1])
     body = orjson.dumps({"code": status, "status": reason, "message": message})
