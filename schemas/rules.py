@@ -72,5 +72,8 @@ CLASS_OF_SERVICE = TextRule(1, 40, r"[^\x00]*", "not the character NUL")
 
 def code_rule(pattern: str) -> TextRule:
     """The rule for new codes; `pattern` is the setting BARRING_CODE_PATTERN."""
-    # A slash is never valid: the path of such a code could not be written.
-    return TextRule(2, 14, pattern, f"match {pattern} from end to end", never="/\\x00")
+    # No path could name the code .. or a code with a slash.
+    more = f"match {pattern} from end to end"
+    if re.fullmatch(pattern, ".."):
+        pattern, more = rf"(?!\.\.$)(?:{pattern})", f"{more}, and not be `..`"
+    return TextRule(2, 14, pattern, more, never="/\\x00")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from barring.domain import AuthorizationCode, Owner
 from tests.service import codes_path
 
 PATH = codes_path()
@@ -102,6 +103,8 @@ def test_repeated_code_is_named_beside_other_faults(client: FlaskClient) -> None
     [
         ({"code": "1"}, "code"),
         ({"code": "1" * 15}, "code"),
+        ({"code": "."}, "code"),
+        ({"code": ".."}, "code"),
         ({"code": "1 2"}, "code"),
         ({"code": "12\n"}, "code"),
         ({"code": "é1"}, "code"),
@@ -184,3 +187,14 @@ def test_operator_can_narrow_the_alphabet(make_client: Any) -> None:
     assert client.post(PATH, json={"authCodes": [{"code": "a12"}]}).status_code == 400
     document = client.get("/openapi.json").get_data(as_text=True)
     assert "^(?:[0-9]+|#[0-9/]+)$" in document
+
+
+def test_code_that_no_path_can_name_is_removed_in_a_list(client: FlaskClient) -> None:
+    """The code .. of an earlier release is still listed, and removed like any other."""
+    client.application.extensions["barring.storage"].add(
+        Owner("footenant", "foogroup", "foouser"), [AuthorizationCode("..", "")]
+    )
+    assert stored(client) == [".."]
+    assert client.delete(PATH, json=client.get(PATH).json).status_code == 200
+    assert stored(client) == []
+    assert client.post(PATH, json={"code": "..."}).status_code == 201

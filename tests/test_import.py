@@ -105,7 +105,7 @@ def test_all_or_nothing(tmp_path: Path, storage: SQLiteStorage) -> None:
     assert storage.list(ANNA) == [Code("01", "old"), Code("02", "old")]
 
 
-RULE = "Must have 2 to 14 characters, and match [0-9A-Za-z*#._-]+ from end to end."
+RULE = "Must have 2 to 14 characters, and match [0-9A-Za-z*#._-]+ from end to end, and not be `..`."
 
 
 def test_good_rows_are_stored_and_the_others_mended(tmp_path: Path, storage: SQLiteStorage) -> None:
