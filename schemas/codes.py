@@ -52,8 +52,12 @@ class NewCode(Item):
     """
 
     code = fields.String(required=True, metadata={"example": "03"})
+    # The default is a function, so that it is not in the OpenAPI document: some generators would
+    # take the property for required.
     description = fields.String(
-        load_default="", validate=DESCRIPTION, metadata={"example": "test_code_03"}
+        load_default=str,
+        validate=DESCRIPTION,
+        metadata={"example": "test_code_03", "description": "Empty if it is left out"},
     )
     classOfService = class_of_service(load_default=str)  # noqa: N815
     build = domain.AuthorizationCode

@@ -28,6 +28,8 @@ groups of users, and for tenants.
 Identify yourself with **Authorize**. Each operation names the least role that it needs.
 """
 
+_CONTACT = {"name": "The operator of this service"}
+_LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 
 _ERRORS = {
     400: ("responses", "The request is not valid; `message` and `errors` say why."),
@@ -99,7 +101,6 @@ class _Operations(BasePlugin):
 
 def create_api(app: Flask, mode: Mode, prefix: str) -> JSONApi:
     """Create the API for the blueprints. Its document is served at /openapi.json."""
-    servers = {"servers": [{"url": prefix}]} if prefix else {}
     app.config["OPENAPI_URL_PREFIX"] = "/"
     api = JSONApi(
         app,
@@ -107,12 +108,13 @@ def create_api(app: Flask, mode: Mode, prefix: str) -> JSONApi:
             "title": "Outgoing call barring: authorization codes",
             "version": __version__,
             "openapi_version": "3.1.0",
-            "info": {"description": _DESCRIPTION},
-            **servers,
+            "info": {"description": _DESCRIPTION, "contact": _CONTACT, "license": _LICENSE},
+            "servers": [{"url": prefix or "/", "description": "This service"}],
             "marshmallow_plugin": _Marshmallow(),
             "extra_plugins": [_Operations(mode)],
         },
     )
+    del api.spec.components.schemas["PaginationMetadata"]  # flask-smorest's; nothing uses it.
     app.register_error_handler(StorageUnavailable, api.handle_unavailable_storage)
     owner_id = api.ma_plugin.converter.field2property(String(validate=OWNER_ID))
     api.register_converter(OwnerIdConverter, lambda _: owner_id)
