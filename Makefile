@@ -4,7 +4,7 @@ UV := uv==0.13.9
 # Two test files run at once, because most tests only wait. The tests of a file share fixtures.
 PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-long test-binary test-asterisk faults bench check binary audit lock clean
+.PHONY: help run test test-long test-binary test-asterisk faults bench check binary linters audit lock clean
 .DELETE_ON_ERROR:
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench   compare the service with others, and write docs/benchmark.md (half an hour)"
 	@echo "make check   lint and type-check"
 	@echo "make binary  build dist/barring, a single file for this platform"
+	@echo "make linters install the linters of the OpenAPI document (needs npm and a network)"
 	@echo "make audit   look up every dependency in the advisory databases (needs a network)"
 	@echo "make lock    update the lock files from pyproject.toml"
 	@echo "make clean   remove everything that was set up, except data/"
@@ -27,7 +28,7 @@ test: .venv/development
 	$(PYTEST) -m "not long and not asterisk"
 
 # The first command builds the binary that the others need.
-test-long: .venv/development
+test-long: .venv/development linters
 	$(PYTEST) -m "long and not alone and not asterisk"
 	.venv/bin/pytest -m "long and alone and not asterisk"
 	$(PYTEST) --postgres
@@ -87,6 +88,12 @@ dist/barring: .venv/development Makefile $(SOURCES)
 	  --collect-submodules barring --collect-data barring --collect-data flask_swagger_ui \
 	  $(addprefix --exclude-module=,$(UNUSED)) barring/__main__.py
 
+linters: tests/linters/node_modules/.package-lock.json
+
+tests/linters/node_modules/.package-lock.json: tests/linters/package-lock.json
+	npm ci --prefix tests/linters --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 audit: .venv/development
 	.venv/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.txt
 
@@ -100,4 +107,4 @@ lock: | .venv/bin/python
 	  --custom-compile-command "make lock" -c requirements.txt --all-extras --group bench pyproject.toml -o requirements-bench.txt
 
 clean:
-	rm -rf .venv .venv-bench build dist *.egg-info
+	rm -rf .venv .venv-bench build dist *.egg-info tests/linters/node_modules
