@@ -154,7 +154,8 @@ _SCHEMA = Schema.from_dict(
 
 def without_password(url: str) -> str:
     """A URL with *** in place of its password."""
-    url = re.sub(r"(?<=//)([^:/@]*):[^@]*@", r"\1:***@", url)
+    # A bare @ in the password ends it for PostgreSQL, but the rest must not be shown either.
+    url = re.sub(r"(?<=//)([^:/@]*):[^@]*@(?:[^?]*@)?", r"\1:***@", url)
     return re.sub("password=[^&]*", "password=***", url)
 
 

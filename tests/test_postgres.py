@@ -150,6 +150,7 @@ def test_server_that_takes_no_writes_is_not_ready(storage: Storage, postgres: st
             "password=***&connect_timeout=3",
         ),
         ("postgresql://:secret@/codes", "postgresql://:***@/codes"),
+        ("postgresql://anna:p?ss@db/codes?user=a@b", "postgresql://anna:***@db/codes?user=a@b"),
         ("sqlite:////var/lib/codes@home:x.sqlite3", "sqlite:////var/lib/codes@home:x.sqlite3"),
     ],
 )
@@ -158,7 +159,8 @@ def test_password_is_masked(tmp_path: Path, url: str, shown: str) -> None:
     assert without_password(url).endswith(shown)
     assert shown in succeed(tmp_path, "check-config", BARRING_DATABASE_URL=url)
     if url.startswith("postgresql"):
-        assert not re.search("p%40ss|p@ss|=x|secret", str(open_storage(url)))
+        assert not re.search("p%40ss|p.ss|=x|secret", str(open_storage(url)))
+    assert without_password("postgresql://a:b?c@d@/x?host=h") == "postgresql://a:***@/x?host=h"
 
 
 def test_unreachable_server_is_told_in_one_line(tmp_path: Path) -> None:
@@ -170,11 +172,12 @@ def test_unreachable_server_is_told_in_one_line(tmp_path: Path) -> None:
         assert "s3cret" not in message
     with pytest.raises(StorageError, match="URL is not valid for PostgreSQL"):
         open_storage("postgresql://anna:s3cret@host/x?nonsense=1")
-    url = "postgresql://anna:s3@cret@host/x"
-    copy = failure(tmp_path, "copy", "--from", url, "--to", url)
-    for message in (copy, failure(tmp_path, "check-config", BARRING_DATABASE_URL=url)):
-        assert "%40" in message
-        assert "cret" not in message
+    for place in ("host/x", "/x?host=/run/postgresql", "1/y@host/x?dbname=z"):
+        url = f"postgresql://anna:s3@cret@{place}"
+        copy = failure(tmp_path, "copy", "--from", url, "--to", url)
+        for message in (copy, failure(tmp_path, "check-config", BARRING_DATABASE_URL=url)):
+            assert "%40" in message
+            assert "cret" not in message
 
 
 def test_options_of_the_url_are_kept_beside_the_times(postgres: str) -> None:

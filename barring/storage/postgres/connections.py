@@ -137,7 +137,7 @@ def parameters(url: str) -> tuple[str, str]:
         raise StorageError("the postgresql:// URL is not valid for PostgreSQL") from None
     host, port, database = (given.get(part, "") for part in ("host", "port", "dbname"))
     name = f"postgresql://{host}{port and f':{port}'}/{database}"
-    if "@" in name:
+    if "@" in name or url.partition("?")[0].count("@") > 1:
         raise StorageError("the postgresql:// URL: write %40 for an @ in a password")
     given["options"] = f"{_OPTIONS} {given.get('options', '')}"  # Of two, the later counts.
     return name, make_conninfo("", **_DEFAULTS | given)
