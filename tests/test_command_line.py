@@ -107,6 +107,26 @@ def test_interrupted_command_says_so(tmp_path: Path) -> None:
     assert SQLiteStorage(str(tmp_path / "codes.sqlite3")).count() == 0
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["serve"]])
+def test_interrupted_import_prints_nothing(tmp_path: Path, arguments: list[str]) -> None:
+    """Ctrl-C while Python still imports a command's modules ends it without a traceback."""
+    slow = "import signal\nprint('importing', flush=True)\nsignal.pause()\n"
+    (tmp_path / "orjson.py").write_text(slow)
+    with subprocess.Popen(
+        [*BARRING, *arguments],
+        cwd=ROOT,
+        env=environment(tmp_path, PYTHONPATH=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=20) == -signal.SIGINT
+
+
 @pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     """Each command says in --help what it does, and shows it."""
