@@ -1,5 +1,6 @@
 """The connections to PostgreSQL: opening, sharing and closing them, and translating errors."""
 
+import logging
 import select
 import time
 from collections.abc import Iterator
@@ -51,6 +52,9 @@ _NO_TIMEOUTS = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
 LIFT_TIMEOUTS = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 """The first statements of a long transaction. PgBouncer ignores the `options`, and would pass what
 a SET changes, unless it is LOCAL, on to other clients."""
+
+# Without a handler, commands would print what the driver warns of, beside the error.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -164,8 +168,8 @@ def translate_errors(name: str) -> Iterator[None]:
 def transaction(connection: Connection, name: str, first: str = "") -> Iterator[None]:
     """A transaction that begins with the statement `first`. After an error, roll it back.
 
-    Raises OutcomeUnknown if the server does not confirm the commit, or confirms it with a warning,
-    which means that the wait for a standby was cancelled.
+    Raises OutcomeUnknown if the server does not confirm the commit, if the command is interrupted
+    meanwhile, or if the commit is confirmed with a warning: the wait for a standby was cancelled.
     """
     connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED; {first}")
     yield
@@ -174,6 +178,9 @@ def transaction(connection: Connection, name: str, first: str = "") -> Iterator[
         connection.commit()
     except psycopg.Error as error:
         raise OutcomeUnknown(f"{name}: {_reason(error)}") from None
+    except (KeyboardInterrupt, SystemExit):
+        connection.close()
+        raise OutcomeUnknown(f"{name}: interrupted") from None
     if connection.warned:
         raise OutcomeUnknown(f"{name}: committed with a warning")
 

@@ -115,6 +115,8 @@ class Connections:
             raise OutcomeUnknown(f"{self._path}: {error}") from error
         except StorageUnavailable as error:
             raise OutcomeUnknown(str(error)) from error
+        except (KeyboardInterrupt, SystemExit):
+            raise OutcomeUnknown(f"{self._path}: interrupted") from None
 
     def _report_log(self, size_before: int) -> None:
         """If a commit made the write-ahead log long, log who keeps SQLite from emptying it."""

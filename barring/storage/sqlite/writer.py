@@ -72,10 +72,12 @@ class Writer:
             task = self._task
         try:
             self._await(task)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, KeyboardInterrupt, SystemExit) as error:
             with suppress(ValueError):
                 self._waiting.remove(job)
                 raise
+            if not isinstance(error, StorageUnavailable):
+                raise OutcomeUnknown(f"{self._lock.path}: interrupted") from None
             if seconds_left(self._seconds) < self._seconds:
                 raise OutcomeUnknown(str(error)) from None
             while not job.done:  # No longer queued: a task has taken it, and sets `done`.
