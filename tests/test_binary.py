@@ -18,6 +18,7 @@ import pytest
 
 from barring import __version__
 from tests.binary import BINARY, SERVE
+from tests.faults.mounts import small
 from tests.service import END_USER, ROOT, Service, codes_path, environment, running
 from tests.test_tls import certificate
 from tests.tools import lacking, needs
@@ -151,6 +152,23 @@ def test_binary_keeps_its_data_where_it_is_told(tmp_path: Path) -> None:
     done = subprocess.run([copy, "add", "a", "b", "c", "4711"], env=environment(tmp_path))
     assert done.returncode == 0
     assert {file.name for file in tmp_path.iterdir()} >= {"barring", "codes.sqlite3"}
+
+
+def test_error_of_a_noexec_folder_is_documented(tmp_path: Path) -> None:
+    """Where nothing may be executed in TMPDIR, it ends with one line, which operate.md explains."""
+    with small(tmp_path / "scratch", 100) as scratch:
+        subprocess.run(["mount", "-o", "remount,noexec", scratch], check=True)
+        done = subprocess.run(
+            [BINARY, "--version"],
+            env={**os.environ, "TMPDIR": str(scratch)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (127, "", 1)
+    error = done.stderr.partition(": ")[2].strip()
+    documented = " ".join((ROOT / "docs" / "operate.md").read_text().split())
+    assert f"`{error}`" in documented
 
 
 def test_binary_serves_https_and_metrics(tmp_path: Path) -> None:
