@@ -4,7 +4,7 @@ UV := uv==0.13.9
 # Two test files run at once, because most tests only wait. The tests of a file share fixtures.
 PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-long test-binary test-asterisk faults bench check binary linters audit lock clean
+.PHONY: help run test test-long test-binary test-asterisk test-container faults bench check binary linters audit lock clean
 .DELETE_ON_ERROR:
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-long     run the long tests: faults, fuzzing, browser, PostgreSQL, wheel, binary"
 	@echo "make test-binary   run the tests of the HTTP API and of Swagger UI against dist/barring"
 	@echo "make test-asterisk run deploy/extensions.conf in Debian's Asterisk (as root, needs a network)"
+	@echo "make test-container build and run deploy/Dockerfile with Buildah (as root, needs a network)"
 	@echo "make faults  run the fault tests at full length, and report lost writes (several minutes)"
 	@echo "make bench   compare the service with others, and write docs/benchmark.md (half an hour)"
 	@echo "make check   lint and type-check"
@@ -25,12 +26,12 @@ run: .venv/runtime
 	@exec .venv/bin/gunicorn wsgi:app
 
 test: .venv/development
-	$(PYTEST) -m "not long and not asterisk"
+	$(PYTEST) -m "not long and not asterisk and not container"
 
 # The first command builds the binary that the others need.
 test-long: .venv/development linters
-	$(PYTEST) -m "long and not alone and not asterisk"
-	.venv/bin/pytest -m "long and alone and not asterisk"
+	$(PYTEST) -m "long and not alone and not asterisk and not container"
+	.venv/bin/pytest -m "long and alone and not asterisk and not container"
 	$(PYTEST) --postgres
 	$(MAKE) test-binary
 
@@ -39,6 +40,9 @@ test-binary: .venv/development dist/barring
 
 test-asterisk: .venv/development
 	.venv/bin/pytest -m asterisk tests/test_asterisk.py
+
+test-container: .venv/development
+	CI=true .venv/bin/pytest -m container tests/test_container.py
 
 faults: .venv/development
 	.venv/bin/pytest tests/faults --full-length -s
