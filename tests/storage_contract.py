@@ -5,6 +5,7 @@ An engine's test file has a class for each contract, which inherits it and opens
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -30,11 +31,11 @@ class EngineContract(ABC):
         """A storage object on this test's database, not yet prepared."""
 
     @pytest.fixture
-    def storage(self) -> Storage:
+    def storage(self) -> Iterator[Storage]:
         """A prepared storage."""
-        storage = self.open()
-        storage.prepare()
-        return storage
+        with closing(self.open()) as storage:
+            storage.prepare()
+            yield storage
 
     @pytest.fixture(params=LEVELS)
     def owner(self, request: pytest.FixtureRequest) -> Owner:

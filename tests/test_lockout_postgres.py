@@ -107,7 +107,7 @@ def test_time_limit_ends_with_its_use(storage: PostgresStorage, postgres: str) -
     storage.close()
 
 
-@pytest.mark.parametrize("table", ["barring_marks", "lockouts", "authorization_codes"])
+@pytest.mark.parametrize("table", ["barring_tenant_marks", "lockouts", "authorization_codes"])
 def test_waits_of_a_verification_end_in_time(
     storage: Storage, postgres: str, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ def test_removal_gives_what_the_write_before_it_left(
     """A code that goes while a removal waits is not returned; one that comes is removed too."""
     storage.add(OWNER, [Code("01", ""), Code("02", "")])
     with psycopg.connect(postgres) as other, ThreadPoolExecutor(1) as pool:
-        other.execute("SELECT FROM barring_marks FOR UPDATE")  # As each write begins.
+        other.execute("SELECT FROM barring_tenant_marks FOR UPDATE")  # As each write begins.
         removal = pool.submit(storage.remove, OWNER, ["01", "02"])
         await_that(lambda: waiting(other) == 1)
         other.execute("DELETE FROM authorization_codes WHERE code = '01'")

@@ -180,6 +180,8 @@ def import_file(
 def export_file(file: Path, kind: str | None) -> None:
     """Write all codes, as of one moment, to FILE or standard output.
 
+    In a Citus cluster, the codes of each tenant are as of one moment.
+
     \b
     Examples:
       barring export codes.csv

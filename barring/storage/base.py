@@ -77,6 +77,9 @@ class Storage(ABC):
     _NOW: str
     """The SQL of the current time in seconds since 1970."""
 
+    _ANY_ROW = "SELECT 1 FROM authorization_codes LIMIT 1"
+    """The SQL of a short read, which tells whether the database can be read."""
+
     _SKIP_LOCKED = ""
     """The SQL that makes a query skip rows that other transactions are changing."""
 
@@ -102,7 +105,7 @@ class Storage(ABC):
         """One of the owner's codes, or None. `code` may be any string."""
         if "\0" in code:
             return None  # No stored text has it, and PostgreSQL would refuse the statement.
-        with self._connection() as connection:
+        with self._connection(owner.tenant) as connection:
             row = connection.execute(statements.GET, (*owner, code)).fetchone()
         return row and AuthorizationCode(*row)
 
@@ -143,7 +146,7 @@ class Storage(ABC):
         """
         owners = owner, owner._replace(user=""), Owner(owner.tenant)
         keys = [text for each in owners for text in (*each, code)]
-        with self._connection() as connection:
+        with self._connection(owner.tenant) as connection:
             now, lockout = self._lockout(connection, owner)
             ignored = "\0" in code or is_locked(lockout, now)
             rows = [] if ignored else connection.execute(statements.FIND, keys).fetchall()
@@ -153,7 +156,7 @@ class Storage(ABC):
 
     def lockout(self, owner: Owner) -> tuple[int, Lockout]:
         """The time, and a user's lockout. The time is the database's, as of all lockouts."""
-        with self._connection() as connection:
+        with self._connection(owner.tenant) as connection:
             return self._lockout(connection, owner)
 
     def add_failure(self, owner: Owner, after: Callable[[Lockout, int], Lockout]) -> Lockout:
@@ -176,7 +179,7 @@ class Storage(ABC):
 
     def remove_lockout(self, owner: Owner) -> bool:
         """Remove a user's lockout, and return whether there was one."""
-        return bool(self._write(owner, lambda c: c.execute(statements.UNLOCK, owner).rowcount))
+        return bool(self._write(owner, lambda c: [*c.execute(statements.UNLOCK, owner)]))
 
     def _lockout(self, connection: Any, owner: Owner) -> tuple[int, Lockout]:
         statement = statements.LOCKOUT.format(now=self._NOW)
@@ -189,7 +192,7 @@ class Storage(ABC):
         Raises StorageUnavailable if either fails.
         """
         with self._connection() as connection:
-            connection.execute(statements.ANY_ROW).fetchone()
+            connection.execute(self._ANY_ROW).fetchone()
         # Only a write detects a full disk or a read-only database. The health endpoints are public,
         # so their callers must not cause more writes than this.
         if time.monotonic() > self._last_write_check + READY_FOR:
@@ -253,8 +256,8 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def _connection(self) -> AbstractContextManager[Any]:
-        """A driver connection for one short read."""
+    def _connection(self, tenant: str = "") -> AbstractContextManager[Any]:
+        """A driver connection for one short read of a tenant's rows."""
 
     @abstractmethod
     def _dedicated(self) -> AbstractContextManager[Any]:

@@ -61,7 +61,7 @@ class Staging(ABC):
                 if refused:
                     return 0
             statement = statements.REPLACE if existing == "replace" else statements.ADD
-            return int(self._execute(statement).rowcount)
+            return self._count(statement)
 
     def remove(self, *, dry_run: bool = False) -> int:
         """Remove the codes of the rows in one transaction, and return how many existed."""
@@ -75,6 +75,10 @@ class Staging(ABC):
     @abstractmethod
     def _execute(self, statement: str) -> Any:
         """Execute a statement, and return the driver's cursor."""
+
+    @abstractmethod
+    def _count(self, statement: str) -> int:
+        """Execute a statement that stores or removes codes, and return how many."""
 
     def _existing(self) -> Iterator[Iterable[Any]]:
         """The rows whose code is stored already."""

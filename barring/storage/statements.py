@@ -20,21 +20,22 @@ CHANGE = f"""
 _AT = f"SELECT {OWNER}, {READ} FROM authorization_codes WHERE ({KEY}) = (?, ?, ?, ?)"
 FIND = f"{_AT} UNION ALL {_AT} UNION ALL {_AT}"
 """A code of a user, of the group and of the tenant: three look-ups by the whole key."""
+# max() gives one row for a user without a lockout, too.
 LOCKOUT = f"""
-    SELECT {{now}}, coalesce(failures, ''), coalesce(locked_until, 0), coalesce(locked_for, 0)
-    FROM (SELECT 1) AS one LEFT JOIN lockouts ON ({OWNER}) = (?, ?, ?)"""
+    SELECT {{now}}, coalesce(max(failures), ''), coalesce(max(locked_until), 0),
+        coalesce(max(locked_for), 0)
+    FROM lockouts WHERE ({OWNER}) = (?, ?, ?)"""
 STORE_LOCKOUT = f"""
     INSERT INTO lockouts ({OWNER}, failures, locked_until, locked_for, expires)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT ({OWNER}) DO UPDATE SET
     failures = excluded.failures, locked_until = excluded.locked_until,
     locked_for = excluded.locked_for, expires = excluded.expires"""
-UNLOCK = f"DELETE FROM lockouts WHERE ({OWNER}) = (?, ?, ?)"
+UNLOCK = f"DELETE FROM lockouts WHERE ({OWNER}) = (?, ?, ?) RETURNING 1"
 REMOVE_EXPIRED = """
     DELETE FROM lockouts WHERE tenant_id = ? AND (group_id, user_id) IN
     (SELECT group_id, user_id FROM lockouts WHERE tenant_id = ? AND expires <= ?
     ORDER BY expires LIMIT 10 {})"""
 REMOVE_ALL_EXPIRED = "DELETE FROM lockouts WHERE expires <= {now}"
-ANY_ROW = "SELECT 1 FROM authorization_codes LIMIT 1"
 COUNT = "SELECT count(*) FROM authorization_codes"
 COUNTS = f"""
     SELECT

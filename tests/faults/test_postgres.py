@@ -4,20 +4,25 @@ Nothing acknowledged is lost, no answer is a 500, each comes within a stated tim
 goes on by itself.
 """
 
+import itertools
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
-from barring.storage.postgres.connections import CHECKOUT_SECONDS, CONNECTIONS, RESPONSE_SECONDS
+from barring.domain import AuthorizationCode as Code
+from barring.domain import Owner
+from barring.storage import open_storage
+from barring.storage.postgres.connections import CONNECTIONS, RESPONSE_SECONDS, Connection
+from barring.storage.postgres.places import CHECKOUT_SECONDS
 from tests.postgres import Cluster, cluster, free_port
 from tests.service import codes_path
 from tests.waiting import await_that
@@ -233,6 +238,24 @@ def test_hung_standby_stops_writes_alone(tmp_path: Path, own: Cluster) -> None:
         judge(server, history, f"a hung standby, {connections} connections")
     assert isinstance(connections, int)
     assert connections <= WORKERS * 28
+
+
+def test_waiting_commits_are_limited(own: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once too many commits wait for a standby that hangs, writes for other tenants fail, too."""
+    monkeypatch.setattr(Connection, "patience", 0.2)
+    monkeypatch.setattr("barring.storage.postgres.engine.MAX_WAITING", 20)
+    tenants = (Owner(f"tenant{number}") for number in itertools.count())
+    with closing(open_storage(own.url)) as storage:
+        storage.prepare()
+        require_standby(own, "nobody")
+        await_that(lambda: own.execute("SHOW synchronous_standby_names") == [("nobody",)])
+        with ThreadPoolExecutor(8) as pool:
+            writes = [pool.submit(storage.add, next(tenants), [Code("01", "")]) for _ in range(80)]
+        errors = [str(write.exception()) for write in writes]
+        waiting = len(own.execute(f"SELECT pid {WAITING}"))
+        assert storage.list(next(tenants)) == []
+    assert 20 <= waiting < 20 + 8
+    assert sum("writes wait for a standby" in error for error in errors) == 80 - waiting
 
 
 def test_locked_table_and_used_up_pool_are_told_in_time(tmp_path: Path, own: Cluster) -> None:

@@ -122,7 +122,7 @@ def writes_locked(server: Cluster) -> Iterator[None]:
 def turn_taken(server: Cluster) -> Iterator[None]:
     """Another session holds what each write takes first."""
     with psycopg.connect(server.url) as other:
-        other.execute("LOCK TABLE barring_marks IN EXCLUSIVE MODE")
+        other.execute("LOCK TABLE barring_tenant_marks IN EXCLUSIVE MODE")
         yield
 
 

@@ -14,14 +14,16 @@ from psycopg_pool import ConnectionPool
 from barring.storage.base import OutcomeUnknown, StorageError, StorageUnavailable
 from barring.storage.time_limit import seconds_left
 
-CONNECTIONS = 16
-"""The maximum per worker. More connections than the database has processors do not help."""
+from .places import CHECKOUT_SECONDS, MAX_STALLED, PLACES
 
-CHECKOUT_SECONDS = 3.0
-"""How long a request waits for a connection, and for a server that accepts writes."""
+CONNECTIONS = PLACES + MAX_STALLED
+"""The maximum per worker."""
 
 RESPONSE_SECONDS = 7.0
 """How long a response may take before the server counts as unreachable."""
+
+DRAIN_PAUSE = 2.0
+"""The least seconds between two replacements of all connections."""
 
 # A verification is given up early. The server must notice, or its waiting sessions would pile up.
 _OPTIONS = "-c statement_timeout=5s -c idle_in_transaction_session_timeout=60s"
@@ -75,7 +77,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> psycopg.Cursor[Any]:
         """Execute a statement that has ? for a parameter, as those that all engines share."""
-        return super().execute(query.replace("?", "%s"), params, **options)
+        if params is not None:
+            query = query.replace("?", "%s")
+        return super().execute(query, params, **options)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait as psycopg does, and close the connection if that takes too long."""
@@ -91,6 +95,9 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
 class Pool(ConnectionPool[Connection]):
     """The connections of one process. Call `open` after a fork: its threads do not survive one."""
+
+    last_loss = float("-inf")
+    """When all connections were replaced, because one was lost or given up."""
 
     def __init__(self, conninfo: str) -> None:
         super().__init__(
@@ -118,8 +125,9 @@ class Pool(ConnectionPool[Connection]):
 
     def putconn(self, conn: Connection) -> None:
         """Return a connection. If it is closed, replace all: their server may be gone."""
-        if conn.closed:
+        if conn.closed and time.monotonic() > self.last_loss + DRAIN_PAUSE:
             self.drain()
+            self.last_loss = time.monotonic()
         super().putconn(conn)
 
 

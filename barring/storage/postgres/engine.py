@@ -1,10 +1,11 @@
 """The engine that stores the codes in a PostgreSQL database, which many machines may share."""
 
-import threading
 import time
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
+
+from psycopg.sql import SQL
 
 from barring.domain import AuthorizationCode, Owner
 from barring.storage import statements
@@ -13,7 +14,8 @@ from barring.storage.staging import Row
 from barring.storage.time_limit import seconds_left
 
 from . import connections, schema
-from .connections import CHECKOUT_SECONDS, CONNECTIONS, Connection, transaction, translate_errors
+from .connections import Connection, transaction, translate_errors
+from .places import CHECKOUT_SECONDS, Places
 from .staging import PostgresStaging
 
 _FIELDS = AuthorizationCode._fields
@@ -27,23 +29,31 @@ _ADD_ALL = _ADD.format(f"SELECT ?, ?, ?, * FROM unnest({_ARRAYS})")
 _REMOVE = f"""
     DELETE FROM authorization_codes
     WHERE ({statements.OWNER}) = (?, ?, ?) AND code = ANY(?) RETURNING {statements.READ}"""
-_LOCK_SLOT = """
-    INSERT INTO barring_marks VALUES ({})
-    ON CONFLICT (slot) DO UPDATE SET slot = excluded.slot"""
+_MARK = SQL("""
+    INSERT INTO barring_tenant_marks (tenant_id, slot) VALUES ({}, {})
+    ON CONFLICT (tenant_id, slot) DO UPDATE SET slot = excluded.slot""")
 _SLOTS = 128
-"""The number of rows of barring_marks: the most writes that wait for a standby at once."""
+"""The number of rows of barring_tenant_marks for each tenant."""
+# Writes to the WAL of this node, but to no table: in Citus, a table may be on another node.
+_TEST_WRITE = """
+    DELETE FROM authorization_codes WHERE false;
+    SELECT pg_logical_emit_message(true, 'barring', '')"""
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+MAX_WAITING = 128
+"""As many commits that wait for a standby stop all further writes."""
 
 
 class PostgresStorage(Storage):
     """Codes in the database at a postgresql:// URL; a pool of connections for each process."""
 
-    _NOW = "CAST(extract(epoch FROM clock_timestamp()) AS bigint)"
+    _NOW = "CAST(extract(epoch FROM statement_timestamp()) AS bigint)"
+    # Citus has this table on every node.
+    _ANY_ROW = "SELECT 1 FROM barring_migrations LIMIT 1"
     _SKIP_LOCKED = "FOR UPDATE SKIP LOCKED"
 
     def __init__(self, url: str) -> None:
         self._name, self._conninfo = connections.parameters(url)
-        # A quarter of the connections is for reads only, so that waiting writes cannot block them.
-        self._writers = threading.BoundedSemaphore(CONNECTIONS * 3 // 4)
+        self._places = Places(self._name)
         self._pool = connections.Pool(self._conninfo)
 
     def __str__(self) -> str:
@@ -54,7 +64,7 @@ class PostgresStorage(Storage):
             schema.migrate(connection, self._name, create)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
-        with self._connection() as connection:
+        with self._connection(owner.tenant) as connection:
             return read_codes(connection.execute(statements.LIST, owner))
 
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
@@ -77,11 +87,13 @@ class PostgresStorage(Storage):
         return [AuthorizationCode(*row) for row in rows]
 
     def _check_write(self) -> None:
-        self.remove(Owner("", "", ""), [""])  # There is no such owner.
+        with self._connection() as connection, transaction(connection, self._name, _TEST_WRITE):
+            pass
 
     def vacuum(self) -> None:
         with self._dedicated() as connection:
-            connection.execute(statements.REMOVE_ALL_EXPIRED.format(now=self._NOW))
+            with transaction(connection, self._name, connections.LIFT_TIMEOUTS):
+                connection.execute(statements.REMOVE_ALL_EXPIRED.format(now=self._NOW))
             connection.execute("VACUUM FULL authorization_codes")
             if connection.warned:  # VACUUM skips a table that belongs to another role.
                 raise StorageUnavailable(f"{self}: only the owner of the table can vacuum it")
@@ -107,37 +119,43 @@ class PostgresStorage(Storage):
     def _write(self, owner: Owner, operation: Callable[[Connection], Result]) -> Result:
         """Call an operation on codes of an owner in a transaction, and return its result.
 
-        Each write first locks and updates one of the 128 rows of barring_marks, chosen by a hash of
-        the owner. Therefore
+        Each write first locks and updates one of the tenant's 128 rows of barring_tenant_marks,
+        chosen by a hash of the owner. Therefore
         - writes of an owner wait for each other, so that nobody adds a code of a list while the
           list is removed (test_codes_are_removed_at_one_moment);
         - a write that finds nothing to change also waits for the standby, which may lack what it
-          found (test_retry_waits_for_the_standby_too);
-        - at most 128 connections wait for a standby that hangs
-          (test_hung_standby_stops_writes_alone).
+          found (test_retry_waits_for_the_standby_too).
         """
         asked = time.monotonic()
         limit = seconds_left(CHECKOUT_SECONDS)
-        busy = StorageUnavailable(f"{self}: other writes took over {limit:.1g} seconds")
-        if not self._writers.acquire(timeout=limit):
-            raise busy
-        try:
-            lock_slot = _LOCK_SLOT.format(zlib.crc32("/".join(owner).encode()) % _SLOTS)
-            with self._connection() as connection, transaction(connection, self._name, lock_slot):
-                waited = time.monotonic() - asked
-                self.on_lock_wait(waited)
-                # The next statement may wait just as long for a lock on the table
-                # (test_locked_table_and_used_up_pool_are_told_in_time).
-                if waited > limit:
-                    raise busy
-                return operation(connection)
-        finally:
-            self._writers.release()
+        slot = zlib.crc32("/".join(owner).encode()) % _SLOTS
+        mark = _MARK.format(owner.tenant, slot).as_string()
+        place = self._connection(owner.tenant, writes=True)
+        with place as connection, transaction(connection, self._name, mark):
+            waited = time.monotonic() - asked
+            self.on_lock_wait(waited)
+            # The next statement may wait just as long for a lock on the table
+            # (test_locked_table_and_used_up_pool_are_told_in_time).
+            if waited > limit:
+                raise StorageUnavailable(f"{self}: other writes took over {limit:.1g} seconds")
+            self._limit_waiting(connection)
+            return operation(connection)
+
+    def _limit_waiting(self, connection: Connection) -> None:
+        """Raise StorageUnavailable if too many commits wait for a standby that hangs.
+
+        PostgreSQL keeps the connections of commits that were given up
+        (test_waiting_commits_are_limited).
+        """
+        if time.monotonic() < self._pool.last_loss + 60:
+            waiting = connection.execute(_WAITING).fetchall()[0][0]
+            if waiting >= MAX_WAITING:
+                raise StorageUnavailable(f"{self}: {waiting} writes wait for a standby")
 
     @contextmanager
-    def _connection(self) -> Iterator[Connection]:
+    def _connection(self, tenant: str = "", *, writes: bool = False) -> Iterator[Connection]:
         """A connection of the pool. Raises StorageUnavailable if none is free in time."""
-        with translate_errors(self._name):
+        with translate_errors(self._name), self._places.take(tenant, writes=writes):
             self._pool.open()  # On first use, since its threads do not survive a fork.
             with self._pool.connection() as connection:
                 yield connection

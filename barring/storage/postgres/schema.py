@@ -30,6 +30,16 @@ _STEPS = {
             expires bigint NOT NULL, PRIMARY KEY (tenant_id, group_id, user_id)
         );
         CREATE INDEX lockouts_by_expiry ON lockouts (tenant_id, expires)""",
+    # Replaces barring_marks, which hosts of earlier releases use until they are upgraded. A role
+    # that may write to barring_marks, but not upgrade, gets the same rights to the new tables.
+    "create_barring_tenant_marks": """
+        CREATE TABLE barring_tenant_marks (
+            tenant_id text COLLATE "C", slot integer, PRIMARY KEY (tenant_id, slot));
+        DO $$ DECLARE r regrole; BEGIN
+        FOR r IN SELECT DISTINCT grantee FROM pg_class, aclexplode(relacl)
+            WHERE oid = 'barring_marks'::regclass AND privilege_type = 'INSERT' AND grantee > 0
+        LOOP EXECUTE 'GRANT SELECT, INSERT, UPDATE, DELETE ON lockouts, barring_tenant_marks TO '
+            || r; END LOOP; END $$""",
 }
 
 _GRANT = """

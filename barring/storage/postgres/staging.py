@@ -46,5 +46,10 @@ class PostgresStaging(Staging):
         with self._connection.cursor("existing") as cursor:  # On the server: fetches in parts.
             yield from cursor.execute(EXISTING)
 
+    def _count(self, statement: str) -> int:
+        # Citus returns other row counts.
+        counting = f"WITH written AS ({statement} RETURNING 1) SELECT count(*) FROM written"
+        return int(self._connection.execute(counting).fetchall()[0][0])
+
     def _remove(self) -> int:
-        return self._connection.execute(_REMOVE).rowcount
+        return self._count(_REMOVE)

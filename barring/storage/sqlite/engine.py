@@ -167,7 +167,7 @@ class SQLiteStorage(Storage):
         return self._writer.write(operation, self.on_lock_wait)
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self, tenant: str = "") -> Iterator[sqlite3.Connection]:
         """The connection to read on, which one thread at a time may use."""
         with self._connections.translate_errors, self._reading:
             yield self._connections.get("read").conn

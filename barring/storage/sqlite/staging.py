@@ -51,6 +51,9 @@ class SQLiteStaging(Staging):
     def _execute(self, statement: str) -> Any:
         return self._database.execute(statement)
 
+    def _count(self, statement: str) -> int:
+        return int(self._execute(statement).rowcount)
+
     def _remove(self) -> int:
         # A statement for each row: one for all would gather the keys in memory first.
         keys = self._execute(f"SELECT {KEY} FROM staged")
