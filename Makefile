@@ -4,7 +4,8 @@ UV := uv==0.13.9
 # Two test files run at once, because most tests only wait. The tests of a file share fixtures.
 PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run test test-long test-binary test-asterisk test-container faults bench check binary linters audit lock clean
+.PHONY: help run test test-long test-binary test-asterisk test-container test-cluster test-cluster-storage \
+  faults bench check binary linters audit lock clean
 .DELETE_ON_ERROR:
 help:
 	@echo "make run     set up and serve at http://127.0.0.1:8000 (BARRING_BIND=HOST:PORT for another)"
@@ -13,6 +14,7 @@ help:
 	@echo "make test-binary   run the tests of the HTTP API and of Swagger UI against dist/barring"
 	@echo "make test-asterisk run deploy/extensions.conf in Debian's Asterisk (as root, needs a network)"
 	@echo "make test-container build and run deploy/Dockerfile with Buildah (as root, needs a network)"
+	@echo "make test-cluster  run the tests of PostgreSQL on a Citus cluster, or at URL=postgresql://... (see CONTRIBUTING.md)"
 	@echo "make faults  run the fault tests at full length, and report lost writes (several minutes)"
 	@echo "make bench   compare the service with others, and write docs/benchmark.md (half an hour)"
 	@echo "make check   lint and type-check"
@@ -26,12 +28,12 @@ run: .venv/runtime
 	@exec .venv/bin/gunicorn wsgi:app
 
 test: .venv/development
-	$(PYTEST) -m "not long and not asterisk and not container"
+	$(PYTEST) -m "not long and not separate"
 
 # The first command builds the binary that the others need.
 test-long: .venv/development linters
-	$(PYTEST) -m "long and not alone and not asterisk and not container"
-	.venv/bin/pytest -m "long and alone and not asterisk and not container"
+	$(PYTEST) -m "long and not alone and not separate"
+	.venv/bin/pytest -m "long and alone and not separate"
 	$(PYTEST) --postgres
 	$(MAKE) test-binary
 
@@ -39,10 +41,21 @@ test-binary: .venv/development dist/barring
 	$(PYTEST) --binary
 
 test-asterisk: .venv/development
-	.venv/bin/pytest -m asterisk tests/test_asterisk.py
+	.venv/bin/pytest -m separate tests/test_asterisk.py
 
 test-container: .venv/development
-	CI=true .venv/bin/pytest -m container tests/test_container.py
+	CI=true .venv/bin/pytest -m separate tests/test_container.py
+
+# CITUS starts a cluster of its own. With URL, the tests use that database instead, and remove what it contains; PREPARE_SQL
+# is a file of SQL that runs after the tables were created.
+CITUS ?= ../shared/citus/cluster
+CLUSTER := $(if $(URL),--cluster-url='$(URL)' $(if $(PREPARE_SQL),--prepare-sql='$(PREPARE_SQL)'),--citus='$(CITUS)')
+
+test-cluster: test-cluster-storage
+	.venv/bin/pytest $(CLUSTER) --postgres -m "not long and not separate"
+
+test-cluster-storage: .venv/development
+	.venv/bin/pytest $(CLUSTER) -m "separate and not long" tests/test_cluster.py $(if $(URL),,tests/faults/test_cluster.py)
 
 faults: .venv/development
 	.venv/bin/pytest tests/faults --full-length -s

@@ -12,14 +12,18 @@ from flask.testing import FlaskClient
 from app import create_app
 from barring.settings import Settings
 from tests.binary import SERVE, Binaries, Forwarder
+from tests.citus import Citus, citus, create_tables, empty
 from tests.postgres import cluster, database
 from tests.service import GROUP_ADMIN, LEVELS, TENANT_ADMIN, Service, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Give pytest the options --binary and --postgres."""
+    """Give pytest the options --binary and --postgres, and those of `make test-cluster`."""
     parser.addoption("--binary", action="store_true", help="ask dist/barring what tests ask")
     parser.addoption("--postgres", action="store_true", help="keep the codes in PostgreSQL")
+    parser.addoption("--cluster-url", help="the PostgreSQL database to use; the tests empty it")
+    parser.addoption("--prepare-sql", type=Path, help="SQL to run after its tables are created")
+    parser.addoption("--citus", metavar="TOOL", help="what starts a Citus cluster to use")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -85,10 +89,32 @@ def server() -> Iterator[str]:
         yield started.url
 
 
+@pytest.fixture(scope="session")
+def own_citus(request: pytest.FixtureRequest) -> Iterator[Citus]:
+    """A Citus cluster for all tests, with --citus."""
+    with citus(request.config.getoption("--citus")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def cluster_url(request: pytest.FixtureRequest) -> str | None:
+    """The URL of the database with the service's tables that all tests use, if there is one."""
+    if request.config.getoption("--citus"):
+        return str(request.getfixturevalue("own_citus").url)
+    url: str | None = request.config.getoption("--cluster-url")
+    if url:
+        create_tables(url, request.config.getoption("--prepare-sql"))
+    return url
+
+
 @pytest.fixture
-def postgres(server: str) -> Iterator[str]:
+def postgres(request: pytest.FixtureRequest, cluster_url: str | None) -> Iterator[str]:
     """The URL of an empty database for one test."""
-    with database(server) as url:
+    if cluster_url:
+        empty(cluster_url)
+        yield cluster_url
+        return
+    with database(request.getfixturevalue("server")) as url:
         yield url
 
 

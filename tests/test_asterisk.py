@@ -13,7 +13,7 @@ import pytest
 from tests.asterisk import Asterisk, NoAsterisk, install
 from tests.service import ROOT, Service, running
 
-pytestmark = pytest.mark.asterisk
+pytestmark = pytest.mark.separate
 
 DOCUMENT = ROOT / "docs" / "asterisk.md"
 SECRET = "platform-secret-".ljust(40, "0")

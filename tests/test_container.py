@@ -14,7 +14,7 @@ import pytest
 from tests.service import ROOT, codes_path, running
 from tests.tools import lacking, needs
 
-pytestmark = pytest.mark.container
+pytestmark = pytest.mark.separate
 
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 SECRET = "a-gateway-secret-of-more-than-32-bytes"

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -22,10 +23,19 @@ BACK_OFF = 0.05
 class Load:
     """While entered, `clients` use the service at `url`, which may come and go."""
 
-    def __init__(self, history: History, url: str, *, clients: int = 8, owners: int = 6) -> None:
+    def __init__(
+        self,
+        history: History,
+        url: str,
+        *,
+        clients: int = 8,
+        owners: int = 6,
+        tenants: Sequence[str] = ("footenant",),
+    ) -> None:
         self.history = history
         self.url = url
-        self.owners = [GROUP, TENANT, *(f"owner{number}" for number in range(2, owners))]
+        names = [GROUP, TENANT, *(f"owner{number}" for number in range(2, owners))]
+        self.owners = [f"{name}@{tenant}" for name in names for tenant in tenants]
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(number,)) for number in range(clients)

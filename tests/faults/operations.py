@@ -32,10 +32,10 @@ _METHODS = dict(zip(Kind, ("POST", "PATCH", "DELETE", "GET", "GET"), strict=True
 
 
 def owner_of(name: str) -> Owner:
-    """The owner that an operation names."""
-    return {GROUP: Owner("footenant", "foogroup"), TENANT: Owner("footenant")}.get(
-        name, Owner("footenant", "foogroup", name)
-    )
+    """The owner that an operation names: a user, the group or the tenant, of a tenant after @."""
+    part, _, tenant = name.partition("@")
+    user = Owner(tenant or "footenant", "foogroup", part)
+    return {GROUP: user._replace(user=""), TENANT: Owner(user.tenant)}.get(part, user)
 
 
 def _read(entry: dict[str, str]) -> Item:
