@@ -1,8 +1,8 @@
 # `make run` starts the service, `make test` runs the tests. Both set up what they need first.
 PYTHON ?= python3
 UV := uv==0.13.9
-# Two test files run at once, because most tests only wait. The tests of a file share fixtures.
-PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three test files run at once, because most tests only wait. The tests of a file share fixtures.
+PYTEST := .venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test test-long test-binary test-asterisk test-container test-cluster test-cluster-storage \
   faults bench check binary linters audit lock clean
