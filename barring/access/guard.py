@@ -29,18 +29,19 @@ def requires(role: Role, *others: Role) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def guard(view: Callable[..., Any]) -> Any:
+        least = " or ".join(each.title for each in (role, *others))
+
         @wraps(view)
         def guarded(tenant_id: str, group_id: str = "", user_id: str = "", **rest: Any) -> Any:
             owner = Owner(tenant_id, group_id, user_id)
             mode: Mode = current_app.extensions[EXTENSION]
             g.caller = caller = mode.platforms.caller() or mode.caller()
             if caller.role.rank < role.rank and caller.role not in others:
-                abort(403, message=f"This needs at least the role {role.title}.")
+                abort(403, message=f"This needs at least the role {least}.")
             if not caller.may_reach(owner):
                 abort(403, message=f"This {owner.level} is outside the caller's scope.")
             return view(owner=owner, **rest)
 
-        least = " or ".join(each.title for each in (role, *others))
         guarded.__doc__ = f"{inspect.getdoc(view)}\n\nNeeds at least the role {least}."
         guarded.required_role = role  # type: ignore[attr-defined]
         # A placeholder: the OpenAPI document gets the schemes of the mode in its place.

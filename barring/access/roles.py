@@ -10,8 +10,9 @@ from barring.domain import Owner
 class Role(Enum):
     """A role: its title, its rank and its scope.
 
-    A role has the rights of all roles of a lower rank. The scope is a tuple of the parts of an
-    owner that must equal the caller's own tenant, group or user.
+    A role has the rights of the roles of lower rank. That of a call platform, 0, has none of them.
+    The scope is a tuple of the parts of an owner that must equal the caller's own tenant, group or
+    user.
     """
 
     END_USER = "End User", 1, ("tenant", "group", "user")

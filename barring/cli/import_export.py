@@ -123,7 +123,7 @@ def _report(count: int, rejections: _Rejections, delete: bool, dry_run: bool) ->
 @click.option("--tenant", help="The tenant of all codes, if FILE has no column for it.")
 @click.option("--group", help="The group of all codes, if FILE has no column for it.")
 @click.option("--user", help='The user; "" for codes of the group.')
-@click.option("--columns", metavar="NAMES", help="The columns of a CSV file without a header.")
+@click.option("--columns", metavar="NAMES", help="The columns of a CSV file, in order.")
 @click.option("--encoding", help="The encoding of FILE, such as windows-1252.  [default: UTF-8]")
 def import_file(
     file: BinaryIO,

@@ -97,8 +97,8 @@ class SQLiteStorage(Storage):
             return read_codes(database.conn.execute(LIST, owner))
 
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
-        plain = {new.code: new.description for new in codes if not new.class_of_service}
-        full = {new.code: new[1:] for new in codes if new.class_of_service}
+        full = {new.code: new[1:] for new in codes if any(new[2:])}
+        plain = {new.code: new.description for new in codes if new.code not in full}
         parameters = (*owner, orjson.dumps(plain).decode(), orjson.dumps(full).decode())
 
         def insert(database: Database) -> None:
