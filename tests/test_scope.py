@@ -15,9 +15,9 @@ ROLES = {"End User": 3, "Group Admin": 2, "Tenant Admin": 1, "System Admin": 0}
 CALLS = [
     ("GET", "", 200),
     ("GET", "77/", 200),
-    ("POST", "", 415),
-    ("DELETE", "", 415),
-    ("PATCH", "77/", 415),
+    ("POST", "", 400),
+    ("DELETE", "", 400),
+    ("PATCH", "77/", 400),
     ("DELETE", "absent/", 200),
 ]
 
