@@ -53,9 +53,10 @@ CLUSTER := $(if $(URL),--cluster-url='$(URL)' $(if $(PREPARE_SQL),--prepare-sql=
 
 test-cluster: test-cluster-storage
 	.venv/bin/pytest $(CLUSTER) --postgres -m "not long and not separate"
+	$(if $(URL),,.venv/bin/pytest $(CLUSTER) -m "separate and not long" tests/faults/test_cluster.py)
 
 test-cluster-storage: .venv/development
-	.venv/bin/pytest $(CLUSTER) -m "separate and not long" tests/test_cluster.py $(if $(URL),,tests/faults/test_cluster.py)
+	.venv/bin/pytest $(CLUSTER) -m "separate and not long" tests/test_cluster.py
 
 faults: .venv/development
 	.venv/bin/pytest tests/faults --full-length -s

@@ -51,8 +51,7 @@ def _listening_address(value: str) -> None:
 
 _URL_PREFIX = Regexp(
     r"(?!/(api(\Z|/v1)|docs|health|metrics|openapi\.json)(/|\Z))(/(?!\.\.?(/|\Z))[A-Za-z0-9._~-]+)*\Z",
-    error="Must be a path such as /barring: a slash before each part and none at the end, letters, "
-    "digits and -._~ only, and not the beginning of a path of the service.",
+    error="Must be a path such as /barring: letters, digits and -._~, and no path of the service.",
 )
 
 
@@ -60,7 +59,7 @@ def _pattern(value: str) -> None:
     if not value:
         raise ValidationError("Must not be empty: no code would match.")
     try:
-        re.compile(value)
+        re.compile(f"^(?:{value})")  # Where flags for the whole pattern are not valid.
     except re.error as error:
         raise ValidationError(f"Must be a regular expression: {error}.") from error
 

@@ -150,3 +150,13 @@ def test_fault_of_a_body_is_told_without_quoting_it(client: FlaskClient) -> None
     answer = client.post(PATH, data='{"code": secret4711}', content_type="application/json")
     assert "secret4711" not in answer.get_data(as_text=True)
     assert "column 10" in answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_object_with_very_many_keys_is_refused_at_once(client: FlaskClient, wrapped: bool) -> None:
+    """The response to thousands of unknown keys, which take long to check, names none of them."""
+    many = {f"key{number}": 1 for number in range(10_000)}
+    answer = client.post(PATH, json={"authCodes": [many]} if wrapped else many)
+    assert answer.status_code == 400
+    assert "more than 100 keys" in answer.text
+    assert len(answer.data) < 500

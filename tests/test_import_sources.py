@@ -275,3 +275,24 @@ def test_leavers_from_a_list_of_codes(tmp_path: Path) -> None:
         == "2 codes removed\n"
     )
     assert succeed(tmp_path, "list", "acme", "sales", "anna").split() == ["01", "02"]
+
+
+def test_mapped_header_keeps_the_owners_that_the_file_has() -> None:
+    """A column that --columns does not map, but that has a name of ours, is not ignored."""
+    content = "tenant,group,user,pin\nacme,sales,anna,4711\n"
+    row = ("acme", "sales", "anna", "4711", "", None)
+    assert read(content, columns="code=pin", **{**SALES, "tenant": "other"}) == [StagedRow(2, row)]
+
+
+@pytest.mark.parametrize("code", ["2e-33", "7E-1"])
+def test_code_that_only_looks_like_a_number_is_kept(code: str) -> None:
+    """No spreadsheet writes a small number with one digit, or a large one with a minus."""
+    assert codes(f"code\n{code}\n") == [(2, code, "")]
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b"])
+def test_id_with_an_invisible_mark_is_rejected(mark: str) -> None:
+    """Files that were joined have a byte order mark within, which nobody sees."""
+    (row,) = read(f"{HEADER}{mark}acme,sales,anna,4711,\n")
+    assert isinstance(row, Rejected)
+    assert row.reason == f"tenant: {BLANKS}"

@@ -13,7 +13,7 @@ from .roles import Caller, Role
 
 _NAME = variable("platform_secrets_file")
 _FORM = "must be SECRET or SECRET TENANT, SECRET of 32 or more letters (try: openssl rand -hex 32)"
-_TAKEN = "is a secret of an earlier line or of the gateway"
+_USED = "is a secret of an earlier line or of the gateway"
 _LINE = re.compile("([A-Za-z0-9._~+/-]{32,}=*)(?: ((?:[!-$&-~]|%[0-9A-Fa-f]{2})+))?")
 """A bearer token (RFC 6750, section 2.1), and percent-encoded text: ASCII without blanks."""
 
@@ -42,13 +42,12 @@ class Platforms:
         path = self._settings.platform_secrets_file
         callers: dict[bytes, Caller] = {}
         gateway = {_digest(secret.decode()) for secret in self._settings.gateway_secrets()}
-        for number, line in enumerate(read_file(_NAME, path).splitlines() if path else [], 1):
+        for at, line in enumerate(read_file(_NAME, path).splitlines() if path else [], 1):
             if line and not line.startswith("#"):
                 secret, scope = _parsed(line)
                 digest = _digest(secret)
                 if not secret or digest in gateway | callers.keys():
-                    fault = f"{_NAME}: {path}: line {number}"
-                    raise SettingsError(f"{fault}: {_TAKEN if secret else _FORM}")
+                    raise SettingsError(f"{_NAME}: {path}: line {at}: {_USED if secret else _FORM}")
                 callers[digest] = Caller.of(Role.CALL_PLATFORM, scope)
         return callers
 

@@ -88,7 +88,8 @@ def _column_names(
         sources = {s or name: name for name, _, s in (column.partition("=") for column in columns)}
         if missing := sorted({*sources} - {*header}):
             raise InputError(f"--columns: the first line does not name {missing[0]!r}")
-        names = [sources.get(name, IGNORED) for name in header]
+        own = {*COLUMNS} - {*sources.values()}
+        names = [sources.get(name, name if name in own else IGNORED) for name in header]
     elif columns:
         is_header = any(a == b != IGNORED for a, b in zip(header, names, strict=False))
     for verb, wrong in (

@@ -4,7 +4,10 @@ import re
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]").match
 _WRAPPED = re.compile(r'\A\s*="(.*)"\s*\Z')
-_DAMAGE = re.compile(r'(?is)(?P<number>[\d.,]+E[+-]\d+)|(?P<blanks>\s.*|.*\s)|(?P<formula>=".*")')
+_B = r"[\s\u200b\ufeff]"
+_DAMAGE = re.compile(
+    rf'(?is)(?P<number>[\d.,]+E(?:\+|-0)\d+)|(?P<blanks>{_B}.*|.*{_B})|(?P<formula>=".*")'
+)
 _REASONS = {
     "number": "A spreadsheet made a number of it. Enter it again, in a column formatted as text.",
     "blanks": "Begins or ends with a blank or a no-break space, which nobody sees. Remove it.",

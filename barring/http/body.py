@@ -12,6 +12,7 @@ from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser, abort
 
 from barring.strict_json import NotJSON, parse_json
+from schemas.items import MAX_KEYS
 
 from .application import RETRY_AFTER, Request, current_request
 
@@ -118,7 +119,10 @@ class JSONParser(FlaskParser):
         if not _JSON.fullmatch(request.environ.get("CONTENT_TYPE", "").strip()):
             abort(415, message="Send the body as JSON, with Content-Type: application/json.")
         try:
-            return parse_json(body.decode())
+            value = parse_json(body.decode())
+            if isinstance(value, dict) and len(value) > MAX_KEYS:
+                abort(400, message=f"The body has more than {MAX_KEYS} keys.")
+            return value
         except UnicodeDecodeError:
             utf_16 = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             fault = "begins with the byte order mark of UTF-16" if utf_16 else "is not UTF-8"

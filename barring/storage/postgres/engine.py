@@ -94,6 +94,7 @@ class PostgresStorage(Storage):
         with self._dedicated() as connection:
             with transaction(connection, self._name, connections.LIFT_TIMEOUTS):
                 connection.execute(statements.REMOVE_ALL_EXPIRED.format(now=self._NOW))
+                connection.execute("DELETE FROM barring_tenant_marks")
             connection.execute("VACUUM FULL authorization_codes")
             if connection.warned:  # VACUUM skips a table that belongs to another role.
                 raise StorageUnavailable(f"{self}: only the owner of the table can vacuum it")

@@ -49,8 +49,9 @@ class SQLiteStorage(Storage):
     _NOW = "unixepoch()"
 
     def __init__(self, path: str) -> None:
-        # Absolute, so that a later change of directory cannot mean another file.
-        self.path = Path(path).absolute()
+        # Absolute, so that a later change of directory cannot mean another file; and without links,
+        # because SQLite writes its -wal beside the file itself.
+        self.path = Path(path).resolve()
         self._connections = Connections(self.path)
         self._long_lists = threading.BoundedSemaphore(MAX_LONG_LISTS)
         # Reads share a connection: one that began during another would see the other's snapshot.

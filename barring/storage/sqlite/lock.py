@@ -27,7 +27,8 @@ class ProcessLock:
         try:
             if self._file is None:
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-                adopt(self._file, self.path.parent)
+                if os.fstat(self._file).st_uid == os.geteuid():
+                    adopt(self._file, self.path.parent)
             for byte in (_NEXT, _WRITING):
                 fcntl.lockf(self._file, fcntl.LOCK_EX, 1, byte)
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _NEXT)

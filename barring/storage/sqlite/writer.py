@@ -28,7 +28,7 @@ Operation = Callable[[Database], Any]
 class _Job:
     """A waiting write, and its outcome once it is done."""
 
-    done = False
+    done = given_up = False
     result: Any = None
     error: BaseException | None = None
 
@@ -79,6 +79,7 @@ class Writer:
             if not isinstance(error, StorageUnavailable):
                 raise OutcomeUnknown(f"{self._lock.path}: interrupted") from None
             if seconds_left(self._seconds) < self._seconds:
+                job.given_up = True
                 raise OutcomeUnknown(str(error)) from None
             while not job.done:  # No longer queued: a task has taken it, and sets `done`.
                 time.sleep(0.01)
@@ -129,7 +130,8 @@ class Writer:
 
     def _write_together(self, jobs: list[_Job]) -> None:
         with self._connections.transaction(self._seconds_left(jobs[0].asked)) as database:
-            for job in jobs:
+            # Who gave up a write may have done it in another way.
+            for job in (job for job in jobs if not job.given_up):
                 job.begun = time.monotonic()
                 try:
                     job.result = job.operation(database)
