@@ -288,11 +288,3 @@ def test_mapped_header_keeps_the_owners_that_the_file_has() -> None:
 def test_code_that_only_looks_like_a_number_is_kept(code: str) -> None:
     """No spreadsheet writes a small number with one digit, or a large one with a minus."""
     assert codes(f"code\n{code}\n") == [(2, code, "")]
-
-
-@pytest.mark.parametrize("mark", ["\ufeff", "\u200b"])
-def test_id_with_an_invisible_mark_is_rejected(mark: str) -> None:
-    """Files that were joined have a byte order mark within, which nobody sees."""
-    (row,) = read(f"{HEADER}{mark}acme,sales,anna,4711,\n")
-    assert isinstance(row, Rejected)
-    assert row.reason == f"tenant: {BLANKS}"

@@ -4,9 +4,8 @@ import re
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]").match
 _WRAPPED = re.compile(r'\A\s*="(.*)"\s*\Z')
-_B = r"[\s\u200b\ufeff]"
 _DAMAGE = re.compile(
-    rf'(?is)(?P<number>[\d.,]+E(?:\+|-0)\d+)|(?P<blanks>{_B}.*|.*{_B})|(?P<formula>=".*")'
+    r'(?is)(?P<number>[\d.,]+E(?:\+|-0)\d+)|(?P<blanks>\s.*|.*\s)|(?P<formula>=".*")'
 )
 _REASONS = {
     "number": "A spreadsheet made a number of it. Enter it again, in a column formatted as text.",
