@@ -42,6 +42,7 @@ class Binaries:
         """Delete every code."""
         with closing(pysqlite3.connect(self.service.database)) as connection, connection:
             connection.execute("DELETE FROM authorization_codes")
+            connection.execute("DELETE FROM lockouts")
 
     def with_settings(self, settings: dict[str, object]) -> Service:
         """The one with these settings, which are fields of Settings; started if it is not there."""

@@ -286,8 +286,9 @@ def test_file_may_be_empty_and_have_other_line_ends(start: Any, tmp_path: Path) 
     path = tmp_path / "platforms"
     path.write_bytes(b"# none yet\n\n")
     assert status(start("gateway", platform_secrets_file=str(path)), headers=bearer("")) == 401
-    path.write_bytes(f"# two\r\n{ONE}\r\n{TWO} acme\r\n".encode())
-    client = start("gateway", platform_secrets_file=str(path))
+    other = tmp_path / "other platforms"
+    other.write_bytes(f"# two\r\n{ONE}\r\n{TWO} acme\r\n".encode())
+    client = start("gateway", platform_secrets_file=str(other))
     assert [status(client, headers=bearer(secret)) for secret in (ONE, TWO)] == [200, 200]
 
 

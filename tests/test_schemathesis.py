@@ -25,7 +25,7 @@ hooks = "tests.test_schemathesis"
 continue-on-failure = true
 cache.enabled = false
 generation.database = "none"
-generation.max-examples = 150
+generation.max-examples = 100
 # Every check is on by itself, except this one, which asks for its limit in seconds.
 checks.max_response_time = 10
 # An operation whose document has no example gets one made up.
