@@ -12,7 +12,8 @@ import jwt
 import pytest
 from flask.testing import FlaskClient
 
-from barring.settings import SettingsError
+from app import create_app
+from barring.settings import Settings, SettingsError
 from tests.command import failure, succeed
 from tests.service import codes_path, running
 from tests.test_token import AUDIENCE, EC, ISSUER, claims, public
@@ -36,11 +37,13 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(make_client: Any, tmp_path: Path) -> Callable[..., FlaskClient]:
+def start(tmp_path: Path) -> Callable[..., FlaskClient]:
     """Starts the service in a mode, with all settings that the mode needs."""
+    # Not the fixture make_client: access does not depend on the engine, nor on the binary.
+    database_url = f"sqlite:///{tmp_path / 'codes.sqlite3'}"
     key = tmp_path / "key"
     key.write_text(public(EC))
-    needed: dict[str, dict[str, str]] = {
+    needed: dict[str, dict[str, Any]] = {
         "local": {},
         "gateway": {"gateway_secret": GATEWAY},
         "jwt": {
@@ -52,10 +55,8 @@ def start(make_client: Any, tmp_path: Path) -> Callable[..., FlaskClient]:
     }
 
     def start(mode: str, **settings: Any) -> FlaskClient:
-        unlocked = {"lockout_attempts": 0}
-        client: FlaskClient = make_client(auth=mode, **needed[mode], **unlocked, **settings)
-        client.environ_base.pop("HTTP_X_ROLE", None)
-        return client
+        fields = {"database_url": database_url, "auth": mode, **needed[mode], **settings}
+        return create_app(Settings(lockout_attempts=0, **fields)).test_client()
 
     return start
 
