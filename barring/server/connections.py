@@ -33,13 +33,6 @@ tests/faults/test_restarts.py: test_idle_connection_is_closed_between_requests.
 """
 
 
-TURN = 0.001
-"""Seconds for which a worker with few connections leaves the next ones to the other workers.
-
-Otherwise the worker that wakes up first would accept all connections that are opened at once.
-"""
-
-
 class SlowHead(ParseException):
     """The headers of a request took too long."""
 
@@ -51,17 +44,6 @@ class Listener(StreamServer):
     def max_accept(self) -> int:
         """How many connections to accept at a time: at first one, so that all workers get some."""
         return 1 + len(self.pool) // 4
-
-    def do_handle(self, *accepted: Any) -> None:
-        """Serve a connection, and leave the next ones to the other workers for a moment."""
-        super().do_handle(*accepted)
-        if self.max_accept == 1:
-            self.stop_accepting()
-            gevent.spawn_later(TURN, self._accept_again)
-
-    def _accept_again(self) -> None:
-        if self.started:
-            self.start_accepting()
 
     def close(self) -> None:
         """Accept the connections in the backlog, which would otherwise be reset; stop listening.
