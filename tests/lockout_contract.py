@@ -1,8 +1,8 @@
 """What every storage engine must do for the verification of codes and the lock-out of users."""
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -10,8 +10,8 @@ import pytest
 
 from barring.domain import DAY, AuthorizationCode, Lockout, Owner
 from barring.storage.base import Storage
+from tests.storage_contract import OWNER, EngineContract
 
-OWNER = Owner("tenant", "group", "user")
 GROUP = OWNER._replace(user="")
 TENANT = Owner("tenant")
 NOW = 1_800_000_000
@@ -32,19 +32,8 @@ def user(number: int, tenant: str = "tenant") -> Owner:
     return Owner(tenant, "group", f"user{number}")
 
 
-class LockoutContract(ABC):
-    """The suite. `open` gives a new object each time, all on the database of the one test."""
-
-    @abstractmethod
-    def open(self) -> Storage:
-        """A storage object on this test's database, not yet prepared."""
-
-    @pytest.fixture
-    def storage(self) -> Iterator[Storage]:
-        """A prepared storage."""
-        with closing(self.open()) as storage:
-            storage.prepare()
-            yield storage
+class LockoutContract(EngineContract):
+    """The suite."""
 
     @pytest.fixture
     def at(self, storage: Storage) -> Callable[[int], Storage]:

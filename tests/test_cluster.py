@@ -2,36 +2,23 @@
 
 import pytest
 
-from barring.storage import open_storage
-from barring.storage.base import Storage
 from tests.bulk_contract import BulkContract
+from tests.engines import Postgres
 from tests.lockout_contract import LockoutContract
 from tests.storage_contract import StorageContract
 
 pytestmark = pytest.mark.separate
 
 
-class _Cluster:
-    """Opens storages on the cluster."""
-
-    @pytest.fixture(autouse=True)
-    def _database(self, postgres: str) -> None:
-        self.url = postgres
-
-    def open(self) -> Storage:
-        """A storage object on the cluster."""
-        return open_storage(self.url)
-
-
-class TestContract(_Cluster, StorageContract):
+class TestContract(Postgres, StorageContract):
     """The contract of an owner's codes."""
 
 
-class TestBulkContract(_Cluster, BulkContract):
+class TestBulkContract(Postgres, BulkContract):
     """The contract of many codes."""
 
 
-class TestLockoutContract(_Cluster, LockoutContract):
+class TestLockoutContract(Postgres, LockoutContract):
     """The contract of lockouts."""
 
     def size(self) -> int:

@@ -1,27 +1,23 @@
 """When failed verifications lock a user out, on a clock that the tests move."""
 
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barring.domain import DAY, AuthorizationCode, Lockout
+from barring.domain import DAY, Lockout
 from barring.verification.lockout import Policy
 from barring.verification.verifier import Refused, Verifier
-from tests.verifying import DEFAULT, OTHER, START, USER, Storage, guesses, outcome
+from tests.verifying import DEFAULT, START, USER, Storage, guesses, opened, outcome
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Storage]:
     """A database with a code of the user, and one of another user."""
-    with closing(Storage(str(tmp_path / "codes.sqlite3"))) as storage:
-        storage.prepare()
-        storage.set_clock(START)
-        storage.add(USER, [AuthorizationCode("right", "")])
-        storage.add(OTHER, [AuthorizationCode("theirs", "")])
+    with opened(tmp_path) as storage:
         yield storage
 
 

@@ -16,22 +16,15 @@ from barring.storage.postgres.engine import PostgresStorage
 from barring.storage.time_limit import time_limit
 from barring.verification.lockout import Policy
 from barring.verification.verifier import Verifier
+from tests.engines import Postgres
 from tests.lockout_contract import NOW, LockoutContract, failed, unlocked, user
 from tests.storage_contract import OWNER
 from tests.test_postgres import waiting
 from tests.waiting import await_that
 
 
-class TestLockoutContract(LockoutContract):
+class TestLockoutContract(Postgres, LockoutContract):
     """The contract of lockouts, kept by PostgreSQL."""
-
-    @pytest.fixture(autouse=True)
-    def _database(self, postgres: str) -> None:
-        self.url = postgres
-
-    def open(self) -> Storage:
-        """A storage object on this test's database."""
-        return open_storage(self.url)
 
     def size(self) -> int:
         """The bytes of the lockouts and their indexes, without dead rows."""

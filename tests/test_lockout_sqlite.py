@@ -15,6 +15,7 @@ from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from barring.storage.sqlite import schema
 from barring.storage.sqlite.engine import SQLiteStorage
 from barring.storage.time_limit import time_limit
+from tests.engines import SQLite
 from tests.lockout_contract import LockoutContract, failed
 from tests.storage_contract import OWNER
 
@@ -34,16 +35,8 @@ def storage(path: Path) -> Iterator[SQLiteStorage]:
     storage.close()
 
 
-class TestLockoutContract(LockoutContract):
+class TestLockoutContract(SQLite, LockoutContract):
     """The contract of lockouts, kept by SQLite."""
-
-    @pytest.fixture(autouse=True)
-    def _database(self, path: Path) -> None:
-        self.path = path
-
-    def open(self) -> SQLiteStorage:
-        """A storage object on this test's file."""
-        return SQLiteStorage(str(self.path))
 
     def size(self) -> int:
         """The bytes of the database, once its -wal is empty."""

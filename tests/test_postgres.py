@@ -15,22 +15,11 @@ from barring.storage.base import Storage, StorageError, StorageUnavailable
 from barring.storage.postgres.connections import CONNECTIONS
 from tests.bulk_contract import BulkContract
 from tests.command import failure, succeed
+from tests.engines import Postgres
 from tests.postgres import database, free_port
 from tests.service import codes_path, running
-from tests.storage_contract import OWNER, EngineContract, StorageContract
+from tests.storage_contract import OWNER, StorageContract
 from tests.waiting import await_that
-
-
-class Postgres(EngineContract):
-    """Opens storages on one database."""
-
-    @pytest.fixture(autouse=True)
-    def _database(self, postgres: str) -> None:
-        self.url = postgres
-
-    def open(self) -> Storage:
-        """A storage object on this test's database."""
-        return open_storage(self.url)
 
 
 class TestContract(Postgres, StorageContract):

@@ -18,8 +18,9 @@ from barring.storage.sqlite import schema
 from barring.storage.sqlite.driver import safe_version
 from barring.storage.sqlite.engine import SQLiteStorage
 from tests.bulk_contract import BulkContract
+from tests.engines import SQLite
 from tests.service import ROOT
-from tests.storage_contract import OWNER, EngineContract, StorageContract
+from tests.storage_contract import OWNER, StorageContract
 
 
 @pytest.fixture
@@ -35,18 +36,6 @@ def storage(path: Path) -> Iterator[SQLiteStorage]:
     storage.prepare()
     yield storage
     storage.close()
-
-
-class SQLite(EngineContract):
-    """Opens storages on one file."""
-
-    @pytest.fixture(autouse=True)
-    def _database(self, path: Path) -> None:
-        self.path = path
-
-    def open(self) -> SQLiteStorage:
-        """A storage object on this test's file."""
-        return SQLiteStorage(str(self.path))
 
 
 class TestContract(SQLite, StorageContract):

@@ -9,23 +9,19 @@ from typing import Any
 
 import pytest
 
-from barring.domain import DAY, AuthorizationCode, Owner
+from barring.domain import DAY, Owner
 from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from barring.storage.sqlite.engine import SQLiteStorage
 from barring.verification import verifier as module
 from barring.verification.lockout import Policy
 from barring.verification.verifier import Refused, Verifier
-from tests.verifying import DEFAULT, OTHER, START, USER, Storage, guesses, outcome
+from tests.verifying import DEFAULT, OTHER, START, USER, Storage, guesses, opened, outcome
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Storage]:
     """A database with a code of the user, and one of another user."""
-    with closing(Storage(str(tmp_path / "codes.sqlite3"))) as storage:
-        storage.prepare()
-        storage.set_clock(START)
-        storage.add(USER, [AuthorizationCode("right", "")])
-        storage.add(OTHER, [AuthorizationCode("theirs", "")])
+    with opened(tmp_path) as storage:
         yield storage
 
 

@@ -1,8 +1,11 @@
 """A database whose clock a test moves, and whose writes it makes fail, and how tries end on it."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
-from barring.domain import Owner
+from barring.domain import AuthorizationCode, Owner
 from barring.storage.base import StorageUnavailable
 from barring.storage.sqlite.engine import SQLiteStorage
 from barring.verification.lockout import Policy
@@ -33,6 +36,17 @@ class Storage(SQLiteStorage):
         if self.fault:
             raise self.fault
         return result
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Storage]:
+    """A new database with a code of the user, and one of another user, at the time START."""
+    with closing(Storage(str(folder / "codes.sqlite3"))) as storage:
+        storage.prepare()
+        storage.set_clock(START)
+        storage.add(USER, [AuthorizationCode("right", "")])
+        storage.add(OTHER, [AuthorizationCode("theirs", "")])
+        yield storage
 
 
 def outcome(verifier: Verifier, code: str = "wrong", user: Owner = USER) -> str:
