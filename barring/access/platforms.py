@@ -36,7 +36,9 @@ class Platforms:
     def caller(self) -> Caller | None:
         """The platform that sent the current request, or None."""
         scheme, _, secret = current_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        return self._callers.get(_digest(secret.strip())) if scheme.lower() == "bearer" else None
+        if not self._callers or scheme.lower() != "bearer":
+            return None
+        return self._callers.get(_digest(secret.strip()))
 
     def _read(self) -> dict[bytes, Caller]:
         path = self._settings.platform_secrets_file
@@ -46,7 +48,7 @@ class Platforms:
             if line and not line.startswith("#"):
                 secret, scope = _parsed(line)
                 digest = _digest(secret)
-                if not secret or digest in gateway | callers.keys():
+                if not secret or digest in gateway or digest in callers:
                     raise SettingsError(f"{_NAME}: {path}: line {at}: {_USED if secret else _FORM}")
                 callers[digest] = Caller.of(Role.CALL_PLATFORM, scope)
         return callers

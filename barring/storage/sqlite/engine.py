@@ -86,7 +86,7 @@ class SQLiteStorage(Storage):
                 with self._dedicated() as database:
                     schema.migrate(database)
             if create:
-                file.protect(self.path.resolve())
+                file.protect(self.path)
 
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         with self._connection() as connection:
