@@ -30,13 +30,16 @@ class Staging(ABC):
     Reading a file takes long; the codes are locked only while the rows are added or removed.
     """
 
+    _connection: Any
+    """The driver connection that can see the table."""
+
     @abstractmethod
     def put(self, rows: Iterable[StagedRow]) -> None:
         """Stage rows."""
 
     def take_repeated(self) -> list[StagedRow]:
         """Remove rows that repeat the owner and code of an earlier row; return them by line."""
-        rows = self._execute(statements.TAKE_REPEATED)
+        rows = self._connection.execute(statements.TAKE_REPEATED)
         return sorted(StagedRow(line, tuple(row)) for line, *row in rows)
 
     def add(
@@ -73,17 +76,13 @@ class Staging(ABC):
         """A transaction that blocks other writers. Without `commit`, it is rolled back."""
 
     @abstractmethod
-    def _execute(self, statement: str) -> Any:
-        """Execute a statement, and return the driver's cursor."""
-
-    @abstractmethod
     def _count(self, statement: str) -> int:
         """Execute a statement that stores or removes codes, and return how many."""
 
     def _existing(self) -> Iterator[Iterable[Any]]:
         """The rows whose code is stored already."""
-        yield from self._execute(statements.EXISTING)
+        yield from self._connection.execute(statements.EXISTING)
 
-    @abstractmethod
     def _remove(self) -> int:
         """Remove the codes of the rows, and return how many existed."""
+        return self._count(statements.REMOVE)

@@ -49,6 +49,9 @@ _STAGED = ", ".join(f"staged.{column}" for column in ("line", *COLUMNS.split(", 
 EXISTING = f"SELECT {_STAGED} FROM staged JOIN authorization_codes USING ({KEY})"
 """The staged rows whose code is stored already."""
 
+REMOVE = f"DELETE FROM authorization_codes WHERE ({KEY}) IN (SELECT {KEY} FROM staged)"
+"""Remove the codes of the staged rows."""
+
 _SAME = " AND ".join(f"earlier.{column} = staged.{column}" for column in KEY.split(", "))
 TAKE_REPEATED = f"""
     DELETE FROM staged WHERE EXISTS (

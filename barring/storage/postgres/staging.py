@@ -5,14 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from barring.storage.staging import StagedRow, Staging
-from barring.storage.statements import COLUMNS, EXISTING, KEY
+from barring.storage.statements import COLUMNS, EXISTING
 
 from .connections import LIFT_TIMEOUTS, Connection
 
 _CREATE = "CREATE TEMPORARY TABLE staged (line bigint, LIKE authorization_codes) ON COMMIT DROP"
 _COPY = f"COPY staged (line, {COLUMNS}) FROM STDIN"
-_REMOVE = f"""
-    DELETE FROM authorization_codes WHERE ({KEY}) IN (SELECT {KEY} FROM staged)"""
 
 
 class PostgresStaging(Staging):
@@ -23,7 +21,7 @@ class PostgresStaging(Staging):
 
     def __init__(self, connection: Connection) -> None:
         """`connection` is in the transaction."""
-        self._connection = connection
+        self._connection: Connection = connection
         connection.execute(f"{LIFT_TIMEOUTS}; {_CREATE}")
 
     def put(self, rows: Iterable[StagedRow]) -> None:
@@ -39,9 +37,6 @@ class PostgresStaging(Staging):
             self._connection.execute("LOCK TABLE authorization_codes IN SHARE ROW EXCLUSIVE MODE")
             yield
 
-    def _execute(self, statement: str) -> Any:
-        return self._connection.execute(statement)
-
     def _existing(self) -> Iterator[Iterable[Any]]:
         with self._connection.cursor("existing") as cursor:  # On the server: fetches in parts.
             yield from cursor.execute(EXISTING)
@@ -50,6 +45,3 @@ class PostgresStaging(Staging):
         # Citus returns other row counts.
         counting = f"WITH written AS ({statement} RETURNING 1) SELECT count(*) FROM written"
         return int(self._connection.execute(counting).fetchall()[0][0])
-
-    def _remove(self) -> int:
-        return self._count(_REMOVE)

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from sqlite_utils import Database
 
@@ -34,7 +33,7 @@ class SQLiteStaging(Staging):
 
     def __init__(self, database: Database, writer: Writer) -> None:
         """`database` is a dedicated connection."""
-        self._database = database
+        self._connection: Database = database
         self._writer = writer
         folder = Path(database.execute("PRAGMA database_list").fetchone()[2]).parent
         with tempfile.NamedTemporaryFile(dir=folder) as file:
@@ -42,19 +41,16 @@ class SQLiteStaging(Staging):
         database.conn.executescript(_CREATE)
 
     def put(self, rows: Iterable[StagedRow]) -> None:
-        with self._database.atomic():
-            self._database.conn.executemany(_PUT, ((line, *row) for line, row in rows))
+        with self._connection.atomic():
+            self._connection.conn.executemany(_PUT, ((line, *row) for line, row in rows))
 
     def _transaction(self, commit: bool) -> AbstractContextManager[None]:
-        return self._writer.exclusive(self._database, commit=commit)
-
-    def _execute(self, statement: str) -> Any:
-        return self._database.execute(statement)
+        return self._writer.exclusive(self._connection, commit=commit)
 
     def _count(self, statement: str) -> int:
-        return int(self._execute(statement).rowcount)
+        return int(self._connection.execute(statement).rowcount)
 
     def _remove(self) -> int:
         # A statement for each row: one for all would gather the keys in memory first.
-        keys = self._execute(f"SELECT {KEY} FROM staged")
-        return int(self._database.conn.executemany(_REMOVE, keys).rowcount)
+        keys = self._connection.execute(f"SELECT {KEY} FROM staged")
+        return int(self._connection.conn.executemany(_REMOVE, keys).rowcount)
