@@ -18,6 +18,8 @@ Result = TypeVar("Result")
 
 NO_DATABASE = "there is no database yet; serve, add or import creates it at BARRING_DATABASE_URL"
 
+LATER = "was written by a later release ({}); install that release"
+
 READY_FOR = 1.0
 """Seconds after a successful test write in which `check_ready` does not write again."""
 

@@ -1,6 +1,6 @@
 """The tables of the PostgreSQL engine, and their migrations."""
 
-from barring.storage.base import NO_DATABASE, StorageError
+from barring.storage.base import LATER, NO_DATABASE, StorageError
 
 from .connections import Connection
 
@@ -75,9 +75,7 @@ def migrate(connection: Connection, name: str, create: bool) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS barring_migrations (step text PRIMARY KEY)")
         done = _applied(connection)
         if later := sorted(done - {*_STEPS}):
-            raise StorageError(
-                f"{name}: was written by a later release ({', '.join(later)}); install that release"
-            )
+            raise StorageError(f"{name}: {LATER.format(', '.join(later))}")
         for step, statement in _STEPS.items():
             if step not in done:
                 connection.execute(statement)

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from barring import logs
 from barring.files import adopt, directory, replacing, sync_directory
-from barring.storage.base import StorageError
+from barring.storage.base import LATER, StorageError
 
 from . import schema
 from .driver import sqlite3
@@ -105,9 +105,7 @@ def check_content(database: Database, path: Path, *, whole: bool) -> None:
     The whole database is read only if it is small, or if `whole` is set.
     """
     if later := schema.later_steps(database):
-        raise StorageError(
-            f"{path}: was written by a later release ({', '.join(later)}); install that release"
-        )
+        raise StorageError(f"{path}: {LATER.format(', '.join(later))}")
     size = path.stat().st_size
     wal = Path(f"{path}-wal")
     # SQLite reads a partial page as if it were complete. The last page may be partial only if
