@@ -107,11 +107,10 @@ def check_content(database: Database, path: Path, *, whole: bool) -> None:
     if later := schema.later_steps(database):
         raise StorageError(f"{path}: {LATER.format(', '.join(later))}")
     size = path.stat().st_size
-    wal = Path(f"{path}-wal")
     # SQLite reads a partial page as if it were complete. The last page may be partial only if
     # there is a -wal.
     partial = size % database.execute("PRAGMA page_size").fetchone()[0]
-    if partial and not (wal.exists() and wal.stat().st_size):
+    if partial and not log_size(path):
         raise StorageError(f"{path}: is truncated; restore a backup")
     if whole or size <= SMALL:
         (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
