@@ -27,8 +27,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Application("barring", static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, PROVIDE_AUTOMATIC_OPTIONS=False)
     app.extensions.update({"barring.storage": storage, "barring.metrics": enabled_metrics})
+    app.extensions["barring.access"] = mode = access.MODES[settings.auth](settings)
     paths.init_app(app, settings.url_prefix)
-    api = openapi.create_api(app, access.init_app(app, settings), settings.url_prefix)
+    api = openapi.create_api(app, mode, settings.url_prefix)
     new_codes = NewCodes(settings.code_pattern)
     for level in LEVELS:
         blueprint = codes.blueprint(level, storage, new_codes)

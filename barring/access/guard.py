@@ -14,9 +14,6 @@ from barring.domain import Owner
 from .base import Mode
 from .roles import Role
 
-EXTENSION = "barring.access"
-"""The key of the mode in `app.extensions`."""
-
 
 def requires(role: Role, *others: Role) -> Callable[[Callable[..., Any]], Any]:
     """Let only callers with this role, a higher one or one of the `others` call the view.
@@ -34,7 +31,7 @@ def requires(role: Role, *others: Role) -> Callable[[Callable[..., Any]], Any]:
         @wraps(view)
         def guarded(tenant_id: str, group_id: str = "", user_id: str = "", **rest: Any) -> Any:
             owner = Owner(tenant_id, group_id, user_id)
-            mode: Mode = current_app.extensions[EXTENSION]
+            mode: Mode = current_app.extensions["barring.access"]
             g.caller = caller = mode.platforms.caller() or mode.caller()
             if caller.role.rank < role.rank and caller.role not in others:
                 abort(403, message=f"This needs at least the role {least}.")
