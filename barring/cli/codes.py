@@ -2,11 +2,9 @@
 
 import sys
 from functools import partial
-from typing import Any
 
 import click
 import orjson
-from marshmallow import Schema, ValidationError
 
 from barring.bulk.formats import InputError
 from barring.domain import Owner
@@ -96,7 +94,7 @@ def add_code(code: str, description: str, service: str | None, **owner: str) -> 
     """
     schema = NewCode(Settings.from_environment().code_pattern)
     given = {"code": read_code(code), "description": description}
-    new = _loaded(schema, given if service is None else {**given, "classOfService": service})
+    new = schema.load(given if service is None else {**given, "classOfService": service})
     with opened_storage(create=True) as storage:
         storage.add(Owner(**owner), [new])
     audit("create", Owner(**owner), count=1)
@@ -119,7 +117,7 @@ def describe_code(code: str, description: str | None, service: str | None, **own
     given |= {} if service is None else {"classOfService": service or None}
     if not given:
         raise click.UsageError("add --description, --class-of-service or both")
-    changes = _loaded(CodeChanges(), given)
+    changes = CodeChanges().load(given)
     with opened_storage() as storage:
         changed = storage.change(Owner(**owner), read_code(code), changes)
     if changed is None:
@@ -142,12 +140,3 @@ def remove_codes(codes: tuple[str, ...], **owner: str) -> None:
         removed = storage.remove(Owner(**owner), [read_code(code) for code in codes])
     audit("delete", Owner(**owner), count=len(removed))
     click.echo(f"{len(removed)} removed")
-
-
-def _loaded(schema: Schema, given: dict[str, Any]) -> Any:
-    """Load the arguments of a command by a schema. Raises InputError if one is invalid."""
-    try:
-        return schema.load(given)
-    except ValidationError as error:
-        field, messages = next(iter(error.messages_dict.items()))
-        raise InputError(f"{field}: {messages[0]}") from None

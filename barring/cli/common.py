@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 import orjson
+from marshmallow import ValidationError
 
 from barring import __version__, logs
 from barring.bulk.formats import InputError
@@ -47,6 +48,9 @@ class Commands(click.Group):
             message = f"{error}; the change may or may not have happened; check before you retry"
         except (SettingsError, StorageError, AlreadyExists, InputError) as error:
             message = str(error)
+        except ValidationError as error:  # By the schema of an argument.
+            field, messages = next(iter(error.messages_dict.items()))
+            message = f"{field}: {messages[0]}"
         except OSError as error:
             message = ": ".join(filter(None, (error.filename, error.strerror))) or str(error)
         except UnicodeError:
