@@ -10,7 +10,6 @@ from barring.http import paths
 from barring.http.application import Application
 from barring.settings import Settings
 from barring.storage import open_storage
-from barring.verification.lockout import Policy
 from barring.verification.verifier import Verifier
 from schemas.codes import NewCodes
 
@@ -34,7 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for level in LEVELS:
         blueprint = codes.blueprint(level, storage, new_codes)
         api.register_blueprint(blueprint, parameters=examples.OWNER[: level.path.count("<")])
-    verifier = Verifier(storage, Policy(settings.lockout_attempts, settings.lockout_seconds))
+    verifier = Verifier(storage, settings.lockout_attempts, settings.lockout_seconds)
     for resource in (verification, lockout):
         api.register_blueprint(resource.blueprint(verifier), parameters=examples.OWNER)
     app.register_blueprint(health.blueprint(storage, enabled_metrics))

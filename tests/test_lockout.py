@@ -24,7 +24,7 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 @pytest.fixture
 def verifier(storage: Storage) -> Verifier:
     """The verifier of one process."""
-    return Verifier(storage, DEFAULT)
+    return Verifier(storage, *DEFAULT)
 
 
 def fail(policy: Policy, lockout: Lockout, *times: int) -> Lockout:

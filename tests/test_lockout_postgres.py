@@ -14,7 +14,6 @@ from barring.storage.base import Storage, StorageUnavailable
 from barring.storage.postgres import schema
 from barring.storage.postgres.engine import PostgresStorage
 from barring.storage.time_limit import time_limit
-from barring.verification.lockout import Policy
 from barring.verification.verifier import Verifier
 from tests.engines import Postgres
 from tests.lockout_contract import NOW, LockoutContract, failed, unlocked, user
@@ -105,7 +104,7 @@ def test_waits_of_a_verification_end_in_time(
     storage: Storage, postgres: str, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a verification waits for, it is given up in time, and then all is as before."""
-    verifier = Verifier(storage, Policy(5, 900))
+    verifier = Verifier(storage, 5, 900)
     monkeypatch.setattr("barring.verification.verifier.TIME_LIMIT", 0.3)
     storage.add_failure(OWNER, failed)
     with psycopg.connect(postgres) as other:

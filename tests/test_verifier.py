@@ -13,7 +13,6 @@ from barring.domain import DAY, Owner
 from barring.storage.base import OutcomeUnknown, StorageUnavailable
 from barring.storage.sqlite.engine import SQLiteStorage
 from barring.verification import verifier as module
-from barring.verification.lockout import Policy
 from barring.verification.verifier import Refused, Verifier
 from tests.verifying import DEFAULT, OTHER, START, USER, Storage, guesses, opened, outcome
 
@@ -28,7 +27,7 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 @pytest.fixture
 def verifier(storage: Storage) -> Verifier:
     """The verifier of one process."""
-    return Verifier(storage, DEFAULT)
+    return Verifier(storage, *DEFAULT)
 
 
 def test_parallel_failures_do_not_prolong_a_lock(
@@ -37,7 +36,7 @@ def test_parallel_failures_do_not_prolong_a_lock(
     """Failures in two processes at once lock the user once, not for twice as long."""
     with closing(Storage(str(tmp_path / "codes.sqlite3"))) as second:
         second.set_clock(START)
-        both = [Verifier(each, DEFAULT) for each in (storage, second)]
+        both = [Verifier(each, *DEFAULT) for each in (storage, second)]
         for _ in range(4):
             assert outcome(both[0]) == "refused"
         barrier = Barrier(2)
@@ -157,7 +156,7 @@ def test_code_of_a_locked_user_is_not_looked_up(
 def test_no_attempts_lock_nobody(storage: Storage, verifier: Verifier) -> None:
     """With the limit 0 stored locks are ignored, and nothing is written."""
     assert guesses(verifier) == 5
-    verifier = Verifier(storage, Policy(0, 900))
+    verifier = Verifier(storage, 0, 900)
     storage.fault = StorageUnavailable("no write expected")
     assert [outcome(verifier) for _ in range(30)] == ["refused"] * 30
     assert outcome(verifier, "right") == "verified"

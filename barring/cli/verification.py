@@ -8,7 +8,6 @@ import click
 from barring.domain import Owner
 from barring.settings import Settings
 from barring.storage.base import StorageError
-from barring.verification.lockout import Policy
 from barring.verification.verifier import Refused, Verifier
 from schemas.verification import dump, dump_lockout
 
@@ -20,7 +19,7 @@ from .common import audit, json_option, main, opened_storage, show
 def _verifier() -> Iterator[Verifier]:
     settings = Settings.from_environment()
     with opened_storage() as storage:
-        yield Verifier(storage, Policy(settings.lockout_attempts, settings.lockout_seconds))
+        yield Verifier(storage, settings.lockout_attempts, settings.lockout_seconds)
 
 
 @main.command("verify", params=[*USER])

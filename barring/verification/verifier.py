@@ -32,8 +32,9 @@ class Refused(Exception):
 class Verifier:
     """Verifies codes, and locks users out. One object per process serves many threads."""
 
-    def __init__(self, storage: Storage, policy: Policy) -> None:
-        self.policy = policy
+    def __init__(self, storage: Storage, attempts: int, seconds: int) -> None:
+        """`attempts` and `seconds` are those of the Policy."""
+        self.policy = Policy(attempts, seconds)
         self._storage = storage
         # Tries of one user take turns, so that parallel ones cannot exceed the limit.
         self._turns: WeakValueDictionary[Owner, threading.Lock] = WeakValueDictionary()
