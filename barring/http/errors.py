@@ -1,7 +1,5 @@
 """Errors as JSON: code, status, message and, for an invalid body, errors."""
 
-from collections.abc import Iterable
-
 from flask.typing import ResponseReturnValue
 from flask_smorest import Api
 from orjson import OPT_NON_STR_KEYS
@@ -30,7 +28,10 @@ class JSONApi(Api):
         if isinstance(error, MethodNotAllowed):
             error.valid_methods = sorted({"OPTIONS", *(error.valid_methods or ())})
             if current_request().method == "OPTIONS":
-                return _options(error.valid_methods)
+                # For anyone, without a role: the methods that the path supports.
+                options = Response(status=204, headers={"Allow": ", ".join(error.valid_methods)})
+                del options.headers["Content-Type"]
+                return options
         payload, status, headers = super().handle_http_exception(error)
         message = _MESSAGES.get(status, "").format(current_request().root_path)
         payload.setdefault("message", message or error.description)
@@ -45,10 +46,3 @@ class JSONApi(Api):
         if isinstance(error, OutcomeUnknown):
             message = "The database failed; the write may have happened. Read before retrying."
         return self.handle_http_exception(ServiceUnavailable(message, retry_after=RETRY_AFTER))
-
-
-def _options(methods: Iterable[str]) -> Response:
-    """The response to OPTIONS: the methods that the path supports, for anyone."""
-    response = Response(status=204, headers={"Allow": ", ".join(methods)})
-    del response.headers["Content-Type"]
-    return response
