@@ -99,9 +99,10 @@ class Storage(ABC):
         database cannot be used.
         """
 
-    @abstractmethod
     def list(self, owner: Owner) -> list[AuthorizationCode]:
         """The owner's codes, ascending by code point; empty for an owner without any."""
+        with self._connection(owner.tenant) as connection:
+            return read_codes(connection.execute(statements.LIST, owner))
 
     def get(self, owner: Owner, code: str) -> AuthorizationCode | None:
         """One of the owner's codes, or None. `code` may be any string."""

@@ -9,7 +9,7 @@ from psycopg.sql import SQL
 
 from barring.domain import AuthorizationCode, Owner
 from barring.storage import statements
-from barring.storage.base import AlreadyExists, Result, Storage, StorageUnavailable, read_codes
+from barring.storage.base import AlreadyExists, Result, Storage, StorageUnavailable
 from barring.storage.staging import Row
 from barring.storage.time_limit import seconds_left
 
@@ -62,10 +62,6 @@ class PostgresStorage(Storage):
     def prepare(self, *, create: bool = True) -> None:
         with self._dedicated() as connection:
             schema.migrate(connection, self._name, create)
-
-    def list(self, owner: Owner) -> list[AuthorizationCode]:
-        with self._connection(owner.tenant) as connection:
-            return read_codes(connection.execute(statements.LIST, owner))
 
     def add(self, owner: Owner, codes: Sequence[AuthorizationCode]) -> None:
         columns = [[code[place] for code in codes] for place in range(len(_FIELDS))]
