@@ -89,12 +89,12 @@ class StorageContract(EngineContract):
         assert caught.value.positions == [1, 3]
         assert storage.list(owner) == before
 
-    def test_repeated_code_exists_already(self, storage: Storage, owner: Owner) -> None:
-        """A code twice in one call is at fault where it stands again, beside those that exist."""
+    def test_repeated_code_is_refused(self, storage: Storage, owner: Owner) -> None:
+        """If a code is there twice in one call, nothing is added; only those stored are named."""
         storage.add(owner, [Code("02", "")])
         with pytest.raises(AlreadyExists) as caught:
             storage.add(owner, [Code("01", ""), Code("02", ""), Code("01", "", "other")])
-        assert caught.value.positions == [1, 2]
+        assert caught.value.positions == [1]
         assert storage.list(owner) == [Code("02", "")]
 
     def test_error_holds_no_code(self, storage: Storage) -> None:

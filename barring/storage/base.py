@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,17 +48,12 @@ class OutcomeUnknown(StorageUnavailable):
 class AlreadyExists(Exception):
     """Some of the codes to add are stored already, or repeat an earlier one. None was added.
 
-    `positions` are their indexes in the given sequence, ascending. The error does not contain the
+    `positions` are the indexes of those that are stored, ascending. The error does not contain the
     codes themselves, so that no traceback can show one.
     """
 
-    def __init__(self, codes: Sequence[AuthorizationCode], stored: Iterable[str]) -> None:
-        taken = set(stored)
-        self.positions: list[int] = []
-        for position, new in enumerate(codes):
-            if new.code in taken:
-                self.positions.append(position)
-            taken.add(new.code)
+    def __init__(self, codes: Sequence[AuthorizationCode], stored: Set[str]) -> None:
+        self.positions = [at for at, new in enumerate(codes) if new.code in stored]
         super().__init__(f"{len(self.positions)} of the codes exist already")
 
 

@@ -109,7 +109,7 @@ class SQLiteStorage(Storage):
                     return
             except sqlite3.IntegrityError:
                 pass  # The query below finds which of them exist.
-            stored = [code for (code,) in database.execute(_EXISTING, parameters)]
+            stored = {code for (code,) in database.execute(_EXISTING, parameters)}
             raise AlreadyExists(codes, stored)
 
         self._write(owner, insert)
