@@ -1,8 +1,11 @@
 """HTTPS without a proxy, and the warning where there is neither."""
 
 import datetime
+import os
 import re
+import signal
 import ssl
+import sys
 from pathlib import Path
 
 import httpx
@@ -10,11 +13,18 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from barring.server.tls import sends_secrets_unencrypted, tls_settings
 from barring.settings import Settings, SettingsError
-from tests.service import END_USER, codes_path, running
+from tests.service import END_USER, ROOT, codes_path, running
+from tests.waiting import await_that
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -70,19 +80,83 @@ def test_request_behind_a_body_is_answered(tmp_path: Path) -> None:
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"201", b"200"]
 
 
-@pytest.mark.parametrize("damage", ["missing", "no PEM", "no key"])
-def test_unusable_certificate_stops_the_start(tmp_path: Path, damage: str) -> None:
-    """Without a certificate and its key that fit, the server says so before it serves."""
+@pytest.mark.parametrize(
+    ("damage", "named", "reason"),
+    [
+        ("no certificate", "BARRING_TLS_CERT_FILE: not set", "No such file"),
+        ("missing certificate", "BARRING_TLS_CERT_FILE: {cert}", "No such file"),
+        ("empty certificate", "BARRING_TLS_CERT_FILE: {cert}", "no certificate"),
+        ("no key", "BARRING_TLS_KEY_FILE: not set", "No such file"),
+        ("missing key", "BARRING_TLS_KEY_FILE: {key}", "No such file"),
+        ("empty key", "BARRING_TLS_KEY_FILE: {key}", "PEM"),
+        ("other key", "BARRING_TLS_KEY_FILE: {key}", "key values mismatch"),
+        ("encrypted key", "BARRING_TLS_KEY_FILE: {key}", "PEM"),
+    ],
+)
+def test_unusable_certificate_stops_the_start(
+    tmp_path: Path, damage: str, named: str, reason: str
+) -> None:
+    """Without a certificate and its key that fit, the server says which file is at fault."""
     cert, key = certificate(tmp_path)
-    if damage == "no PEM":
-        cert.write_text("no PEM")
     names = {"tls_cert_file": str(cert), "tls_key_file": str(key)}
-    if damage == "missing":
-        names["tls_cert_file"] = str(tmp_path / "nowhere")
-    if damage == "no key":
-        del names["tls_key_file"]
-    with pytest.raises(SettingsError, match="BARRING_TLS_CERT_FILE"):
+    kind, _, thing = damage.partition(" ")
+    file = key if thing == "key" else cert
+    match kind:
+        case "no":
+            del names["tls_key_file" if file == key else "tls_cert_file"]
+        case "missing":
+            file.unlink()
+        case "empty":
+            file.write_bytes(b"")
+        case "other":
+            (tmp_path / "other").mkdir()
+            certificate(tmp_path / "other")[1].rename(key)
+        case "encrypted":
+            private = load_pem_private_key(key.read_bytes(), None)
+            password = BestAvailableEncryption(b"secret")
+            key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, password))
+    with pytest.raises(SettingsError) as error:
         tls_settings(Settings(**names))  # type: ignore[arg-type]
+    assert str(error.value).startswith(f"{named.format(cert=cert, key=key)}: must contain ")
+    assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("command", [(), ("-m", "barring", "serve")], ids=["gunicorn", "serve"])
+def test_reload_takes_a_new_certificate_and_no_unusable_one(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """SIGHUP takes a new certificate; if it is unusable, the log says why and the old one stays."""
+    (tmp_path / "new").mkdir()
+    cert, key = certificate(tmp_path)
+    new_cert, new_key = certificate(tmp_path / "new")
+    old, new = cert.read_text(), new_cert.read_text()
+    settings = {"BARRING_TLS_CERT_FILE": str(cert), "BARRING_TLS_KEY_FILE": str(key)}
+    settings |= {"BARRING_WORKERS": "1", "PYTHONPATH": str(ROOT)}
+    start = [sys.executable, *command] if command else ()
+    with running(tmp_path, command=start, **settings) as service:
+
+        def workers(event: str) -> list[int]:
+            found = re.findall(rf"{event} .*pid: (\d+)", service.log_file.read_text())
+            return [int(worker) for worker in found]
+
+        def replace_worker(event: str, process: int, number: int) -> str:
+            """The certificate that the next worker shows."""
+            before = len(workers(event))
+            os.kill(process, number)
+            await_that(lambda: len(workers(event)) > before)
+            return ssl.get_server_certificate(("localhost", service.port), timeout=20)
+
+        reload = ("Worker exiting", service.process.pid, signal.SIGHUP)
+        new_cert.rename(cert)
+        assert replace_worker(*reload) == old
+        (worker,) = {*workers("Booting worker")} - {*workers("Worker exiting")}
+        assert replace_worker("Booting worker", worker, signal.SIGKILL) == old
+        (warning,) = service.logged(event="warning")
+        assert warning["message"].startswith(f"BARRING_TLS_KEY_FILE: {key}: must contain ")
+        assert warning["message"].endswith("correct the file and reload")
+        new_key.rename(key)
+        assert replace_worker(*reload) == new
+        assert service.logged(event="warning") == [warning]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from barring.settings import Settings
 
 from . import binary
 from .config import gunicorn_settings
+from .tls import tls_settings
 
 
 class Server(BaseApplication):
@@ -21,8 +22,8 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        """Give gunicorn its settings, at startup and on SIGHUP."""
-        for name, value in self.options.items():
+        """Give gunicorn its settings, at startup and on SIGHUP, with the certificate of then."""
+        for name, value in (self.options | tls_settings(self.settings)).items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
