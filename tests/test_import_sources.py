@@ -18,6 +18,7 @@ HEADER = "tenant,group,user,code,description\n"
 NUMBER = "A spreadsheet made a number of it. Enter it again, in a column formatted as text."
 BLANKS = "Begins or ends with a blank or a no-break space, which nobody sees. Remove it."
 FORMULA = 'Is a formula, ="…". Write only the text between the quotation marks.'
+SOME = "--columns: the first line names only some of them; remove it, or name all in a line above"
 NAMES = f"must name the columns {', '.join(COLUMNS)} (see --columns and --tenant)"
 
 
@@ -73,11 +74,9 @@ def codes(content: str | bytes, **source: Any) -> list[tuple[int, str | None, st
             "code=pin_number,description=text",
             [(2, "12", "Anna")],
         ),
-        (
-            "pin,accountcode,enabled,description\n12,7,true,Anna\n",
-            "code,-,-,description",
-            [(2, "12", "Anna")],
-        ),
+        ("Code,level,description,x\n12,,code\n", "code,-,description", [(2, "12", "code")]),
+        ("12,code\n", "code,description", [(1, "12", "code")]),
+        ("-,12\n", "-,code", [(1, "12", "")]),
     ],
 )
 def test_columns_are_named_by_an_option(
@@ -109,6 +108,16 @@ def test_columns_are_named_by_an_option(
             "pin,pin\n1,2\n",
             {**SALES, "columns": "code=pin"},
             f"--columns {NAMES}; it repeats 'code'",
+        ),
+        *(
+            (first, {**SALES, "columns": columns}, SOME)
+            for first, columns in [
+                ("12,description\n", "code,description"),
+                ("pin,x,description\n", "code,-,description"),
+                ("code,-,text\n", "code,-,description"),
+                ("code\n", "code,description"),
+                ("user;12\n", "User,code"),
+            ]
         ),
         ("", {**SALES, "columns": "code"}, "is empty"),
         ("\n \n;;\n", {**SALES, "columns": "code"}, "is empty"),
@@ -263,6 +272,20 @@ def test_rejected_rows_are_mended_without_the_options(tmp_path: Path) -> None:
         ["55", "Gebühr €"],
         ["5678", "-1"],
     ]
+
+
+def test_row_that_contains_the_name_of_its_column_is_not_lost(tmp_path: Path) -> None:
+    """Such a first row is refused, and stored below a line that names all columns."""
+    file = tmp_path / "pins.csv"
+    file.write_text("1234,description\n5678,Anna\n")
+    options = ["--tenant", "acme", "--group", "sales", "--user", "anna"]
+    options += ["--columns", "code,description", "--keep-going"]
+    message = failure(tmp_path, "import", *options, str(file))
+    assert message == f"barring: {file}: {SOME}"
+    file.write_text(f"code,description\n{file.read_text()}")
+    assert succeed(tmp_path, "import", *options, str(file)) == "2 codes stored\n"
+    listed = succeed(tmp_path, "list", "acme", "sales", "anna")
+    assert listed.split() == ["1234", "description", "5678", "Anna"]
 
 
 def test_leavers_from_a_list_of_codes(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ REJECTION_COLUMNS = ("line", "reason")
 IGNORED = "-"
 """The name of the columns that an import ignores, in --columns."""
 
+_SOME = "--columns: the first line names only some of them; remove it, or name all in a line above"
+
 
 class InputError(Exception):
     """The input cannot be accepted. The one-line message says why, and what to do."""
@@ -91,7 +93,10 @@ def _column_names(
         own = {*COLUMNS} - {*sources.values()}
         names = [sources.get(name, name if name in own else IGNORED) for name in header]
     elif columns:
-        is_header = any(a == b != IGNORED for a, b in zip(header, names, strict=False))
+        same = {name for cell, name in zip(header, names, strict=False) if cell == name}
+        is_header = same >= {*names} - {IGNORED}
+        if same - {IGNORED} and not is_header:  # A row may contain the name of its column, too.
+            raise InputError(_SOME)
     for verb, wrong in (
         ("lacks", {*COLUMNS} - {*DEFAULTS} - {*names} - {*owner}),
         ("also has", {*names} - {*COLUMNS, *REJECTION_COLUMNS, IGNORED}),
