@@ -228,6 +228,27 @@ def sockets(process: int) -> int:
     return sum(link.removeprefix("socket:[").removesuffix("]") in inodes for link in held)
 
 
+def test_connections_opened_at_once_are_spread_over_the_workers(tmp_path: Path) -> None:
+    """The worker that wakes up first leaves others their part of the connections."""
+    with running(tmp_path, BARRING_WORKERS="2") as service:
+        booting = r"Booting worker with pid: (\d+)"
+        service.await_log(rf"(?s){booting}.*{booting}")
+        workers = [int(worker) for worker in re.findall(booting, service.log_file.read_text())]
+        fewer = [fewer_of_eight(service, workers) for _ in range(20)]
+    assert sum(fewer) > 10, fewer
+
+
+def fewer_of_eight(service: Service, workers: list[int]) -> int:
+    """Open eight connections at once: how many the worker with fewer has."""
+    connections = [service.connect() for _ in range(8)]
+    await_that(lambda: sum(map(sockets, workers)) == 8 + 2)  # Both listen.
+    fewer = min(map(sockets, workers)) - 1
+    for connection in connections:
+        connection.close()
+    await_that(lambda: sum(map(sockets, workers)) == 2)
+    return fewer
+
+
 def test_large_bodies_have_an_allowance(tmp_path: Path) -> None:
     """Of bodies of 15 MiB a process receives 17 at once; the next is told to try again."""
     head = f"POST {HEAD}Content-Type: application/json\r\nContent-Length: {15 * MEBIBYTE}\r\n\r\n"

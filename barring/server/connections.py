@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import mmap
 import os
 import socket
 import time
@@ -33,17 +34,57 @@ tests/faults/test_restarts.py: test_idle_connection_is_closed_between_requests.
 """
 
 
+ACCEPT_PAUSE = 0.001
+"""Seconds for which a worker with more connections than another leaves new ones to it, at most."""
+
+_counts = mmap.mmap(-1, mmap.PAGESIZE)
+"""A byte per worker, in memory that all share: how many connections it has, plus 1, at most 255.
+
+It is 0 if the worker accepts no connections.
+"""
+
+
 class SlowHead(ParseException):
     """The headers of a request took too long."""
 
 
 class Listener(StreamServer):
-    """Accepts the connections of one listening socket."""
+    """Accepts the connections of one listening socket.
+
+    The worker that wakes up first would accept all connections that are opened at once. So a worker
+    that has over a quarter more than another pauses after each, until one of its own is closed.
+    """
+
+    def __init__(self, listener: Any, handle: Any, spawn: Any, slot: int) -> None:
+        self._slot = slot
+        super().__init__(listener, handle, spawn=spawn)
+        self._pause = self.loop.timer(ACCEPT_PAUSE, ACCEPT_PAUSE)
+        _counts[slot] = 1
 
     @property
     def max_accept(self) -> int:
         """How many connections to accept at a time: at first one, so that all workers get some."""
         return 1 + len(self.pool) // 4
+
+    def do_handle(self, *accepted: Any) -> None:
+        """Serve a connection."""
+        super().do_handle(*accepted)
+        _counts[self._slot] = min(1 + len(self.pool), 255)
+        if _counts[self._slot] > 1.25 * min(_counts[:].translate(None, delete=b"\0")):
+            self.stop_accepting()
+            self._pause.again(self._accept_again)
+
+    def do_close(self, *accepted: Any) -> None:
+        """Close a connection, which is still in the pool."""
+        super().do_close(*accepted)
+        if self.started:
+            _counts[self._slot] = min(len(self.pool), 255)
+            self._accept_again()
+
+    def _accept_again(self) -> None:
+        self._pause.stop()
+        if self.started:
+            self.start_accepting()
 
     def close(self) -> None:
         """Accept the connections in the backlog, which would otherwise be reset; stop listening.
@@ -53,6 +94,7 @@ class Listener(StreamServer):
         with contextlib.suppress(OSError):
             while self.started and not self.full() and (accepted := self.do_read()):
                 self.do_handle(*accepted)
+        _counts[self._slot] = 0
         super().close()
 
 

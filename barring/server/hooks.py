@@ -72,10 +72,10 @@ def before_fork(server: Any, worker: Any) -> None:
     # If a worker gets a stop signal before it can handle signals, it stops as soon as it can.
     # tests/test_server.py: test_worker_told_to_stop_while_it_starts_ends_in_peace.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    taken = {other.slot for other in server.WORKERS.values()}
+    worker.slot = min({*range(1, len(taken) + 2)} - taken)
     if metrics := server.app.wsgi().extensions["barring.metrics"]:
-        taken = {other.block for other in server.WORKERS.values()}
-        worker.block = min({*range(1, len(taken) + 2)} - taken)
-        metrics.use(worker.block)
+        metrics.use(worker.slot)
     gc.freeze()  # The collector would write to, and so copy, the memory shared with the master.
 
 

@@ -33,7 +33,7 @@ class Worker(GeventWorker):
         # gunicorn asks for the name at each connection, even after it has closed the listener.
         name = listener.getsockname()
         named = SimpleNamespace(getsockname=lambda: name)
-        return Listener(listener, partial(self.handle, named), spawn=spawn)
+        return Listener(listener, partial(self.handle, named), spawn, self.slot)
 
     def notify(self) -> None:
         """Once a second: tell the master that this worker is alive; stop if the master is gone."""
