@@ -51,7 +51,7 @@ class _Output:
     def never_wait(self) -> None:
         """From now on, drop lines that cannot be written at once, instead of waiting."""
         mode = os.fstat(2).st_mode
-        if stat.S_ISREG(mode):
+        if stat.S_ISREG(mode) or self._descriptor != 2:  # A reload calls this again.
             return
         try:
             # Open it again: O_NONBLOCK on descriptor 2 would affect all programs that share it.

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.service import (
@@ -316,6 +317,39 @@ def test_request_that_has_begun_is_answered_at_a_stop(tmp_path: Path) -> None:
             assert b"\r\nConnection: close\r\n" in answer
             connection.close()
         assert service.process.wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    "command", [("gunicorn", "wsgi:app"), ("barring", "serve")], ids=["gunicorn", "serve"]
+)
+def test_log_that_is_full_already_does_not_stop_the_start(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """The pipe may be one that another service has filled."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    path = tmp_path / "socket"
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment(tmp_path, BARRING_BIND=f"unix:{path}"),
+        stderr=writer,
+    )
+    try:
+        await_that(path.is_socket)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
+            assert client.get("http://localhost/health/live").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reader)
+        os.close(writer)
 
 
 def test_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ PUBLIC = {
 ALLOWED = {
     "wsgi": {"app", "barring.settings", "barring.storage.base"},
     "app": {"barring", "schemas"},
-    "gunicorn.conf": {"barring.server", "barring.settings"},
+    "gunicorn.conf": {"barring.logs", "barring.server", "barring.settings"},
     "schemas": {"barring.domain", "barring.pauses", "schemas"},
     "barring": set(),
     "barring.__main__": {"barring.cli"},

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import click
 
+from barring import logs
 from barring.settings import Settings, variable
 from barring.storage import open_storage
 
@@ -32,6 +33,7 @@ def serve(**options: str | None) -> None:
     """
     from barring.server.application import Server
 
+    logs.never_wait()
     Server(Settings.from_environment(options=options)).run()
 
 

@@ -34,7 +34,6 @@ def before_listening(server: Any) -> None:
     Exits with a one-line message if the server cannot listen on its address. gunicorn itself would
     print a dozen lines.
     """
-    logs.never_wait()
     if server.master_pid or systemd.listen_fds(unset_environment=False):
         return  # The listening socket is inherited.
     deadline = time.monotonic() + RETRY_SECONDS
