@@ -97,6 +97,17 @@ def test_early_answer_to_a_small_body_closes_too(service: Service) -> None:
     client.close()
 
 
+def test_request_of_length_0_keeps_the_connection(service: Service) -> None:
+    """Clients such as requests send this length with a DELETE, although there is no body."""
+    client = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+    for method, status in (("DELETE", 200), ("GET", 404), ("DELETE", 200)):
+        client.request(method, f"{codes_path()}1/", headers={**GROUP_ADMIN, "Content-Length": "0"})
+        answer = client.getresponse()
+        assert (answer.status, answer.headers["Connection"]) == (status, "keep-alive")
+        answer.read()
+    client.close()
+
+
 def test_rest_of_a_refused_body_is_no_request(impatient: Service) -> None:
     """What arrives of a refused body after its answer is ignored: no 408 comes for it."""
     head = f"POST {HEAD}".replace("Group Admin", "End User") + "Content-Length: 30000\r\n\r\n"
