@@ -142,6 +142,17 @@ def test_head_that_is_not_completed_is_answered_408(impatient: Service) -> None:
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == 408
 
 
+def test_head_that_begins_behind_a_request_is_answered_408(impatient: Service) -> None:
+    """It has the same time as another one. An empty line is no beginning."""
+    with impatient.connect() as connection:
+        connection.sendall(f"GET {HEAD}\r\nGET {HEAD}".encode())
+        answers = received(connection)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"408"]
+    with impatient.connect() as connection:
+        connection.sendall(f"GET {HEAD}\r\n\r\n".encode())
+        assert re.findall(rb"HTTP/1.1 (\d+)", received(connection)) == [b"200"]
+
+
 def test_head_that_trickles_is_given_up_all_the_same(impatient: Service) -> None:
     """A byte now and then does not prolong the time for a head."""
     with impatient.connect() as connection:
@@ -315,8 +326,11 @@ def test_request_that_has_begun_is_answered_at_a_stop(tmp_path: Path) -> None:
     """Of which the service has read a byte, that is answered, and its connection then closed."""
     with running(tmp_path) as service:
         begun = [service.connect() for _ in range(8)]
-        for connection in begun:
+        for connection in begun[:4]:
             connection.sendall(b"G")
+        for connection in begun[4:]:
+            connection.sendall(f"GET {HEAD}\r\nG".encode())
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
         time.sleep(0.3)
         service.process.send_signal(signal.SIGTERM)
         time.sleep(2.5)

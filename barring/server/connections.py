@@ -178,8 +178,6 @@ class Connection:
 
     def begin_request(self, request: Any) -> None:
         """Begin this request: from now on, read its body and send its response."""
-        if not self._head_until:
-            give_way()  # This request arrived together with the previous one.
         self._request, self._response_begun = request, False
 
     def end_request(self) -> None:
@@ -187,8 +185,14 @@ class Connection:
         if self._response_head:
             self.sendall(b"")
         if self._lingers:
-            self.linger()
-        self._request, self._head_until, self._idle_since = None, 0.0, time.monotonic()
+            return self.linger()
+        unreader, now = self._request.unreader, time.monotonic()
+        self._request, self._head_until, self._idle_since = None, 0.0, now
+        # It arrived together with this request. Some clients send an empty line after a body.
+        if next_head := unreader.take_buffered().lstrip(b"\r\n"):
+            unreader.unread(next_head)
+            self._head_until = now + HEAD_TIMEOUT
+            give_way()
 
     def close_after_response(self) -> None:
         """Close the connection after the response to the current request."""
