@@ -214,9 +214,10 @@ class Storage(ABC):
         with self._dedicated() as connection:
             return int(connection.execute(statements.COUNT).fetchone()[0])
 
-    @abstractmethod
     def export(self) -> Generator[Row, None, None]:
         """All codes, ordered by owner and code, as of one moment."""
+        with self._dedicated() as connection:
+            yield from connection.execute(statements.EXPORT)
 
     @abstractmethod
     def staging(self) -> AbstractContextManager[Staging]:

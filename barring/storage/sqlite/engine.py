@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,7 @@ from barring.domain import AuthorizationCode, Owner
 from barring.files import replacing
 from barring.pauses import PART
 from barring.storage.base import NO_DATABASE, AlreadyExists, Storage, StorageError, read_codes
-from barring.storage.staging import Row
-from barring.storage.statements import COLUMNS, EXPORT, LIST, OWNER, READ, REMOVE_ALL_EXPIRED
+from barring.storage.statements import COLUMNS, LIST, OWNER, READ, REMOVE_ALL_EXPIRED
 
 from . import file, restore, schema
 from .connections import Connections
@@ -132,10 +131,6 @@ class SQLiteStorage(Storage):
             busy, *_ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StorageError(f"{self.path}: is in use; its -wal was not emptied; try again")
-
-    def export(self) -> Generator[Row, None, None]:
-        with self._dedicated() as database:
-            yield from database.execute(EXPORT)
 
     @contextmanager
     def staging(self) -> Iterator[SQLiteStaging]:
