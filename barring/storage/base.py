@@ -71,6 +71,9 @@ class Storage(ABC):
     on_lock_wait: Callable[[float], object] = staticmethod(lambda seconds: None)
     """Called for each write with the seconds it waited for the lock."""
 
+    _name: str
+    """Where the database is, without a password."""
+
     _NOW: str
     """The SQL of the current time in seconds since 1970."""
 
@@ -82,9 +85,8 @@ class Storage(ABC):
 
     _last_write_check = float("-inf")
 
-    @abstractmethod
     def __str__(self) -> str:
-        """Where the database is, without a password."""
+        return self._name
 
     @abstractmethod
     def prepare(self, *, create: bool = True) -> None:

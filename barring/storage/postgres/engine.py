@@ -56,9 +56,6 @@ class PostgresStorage(Storage):
         self._places = Places(self._name)
         self._pool = connections.Pool(self._conninfo)
 
-    def __str__(self) -> str:
-        return self._name
-
     def prepare(self, *, create: bool = True) -> None:
         with self._dedicated() as connection:
             schema.migrate(connection, self._name, create)

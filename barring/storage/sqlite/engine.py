@@ -51,13 +51,11 @@ class SQLiteStorage(Storage):
         # Absolute, so that a later change of directory cannot mean another file; and without links,
         # because SQLite writes its -wal beside the file itself.
         self.path = Path(path).resolve()
+        self._name = str(self.path)
         self._connections = Connections(self.path)
         self._long_lists = threading.BoundedSemaphore(MAX_LONG_LISTS)
         # Reads share a connection: one that began during another would see the other's snapshot.
         self._reading = threading.Lock()
-
-    def __str__(self) -> str:
-        return str(self.path)
 
     def prepare(self, *, create: bool = True) -> None:
         if not safe_version(sqlite3.sqlite_version_info):
