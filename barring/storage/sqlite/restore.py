@@ -22,21 +22,16 @@ def put_in_place(backup: Path, target: Path) -> None:
         raise StorageError(f"{backup}: is not a backup but a database in use: it has a -wal file")
     with replacing(target, adopted=True) as partial:
         shutil.copyfile(backup, partial)
-        _verify(partial, backup)
+        try:
+            file.check_header(backup)
+            with TranslateErrors(backup), closing(file.connect(partial)) as database:
+                file.check_content(database, backup, whole=True)
+        except StorageError as error:
+            raise StorageError(f"cannot be restored: {error}") from error
         _require_unused(target)
     # SQLite would apply the replaced database's log to the new one.
     for suffix in ("-wal", "-shm"):
         target.with_name(target.name + suffix).unlink(missing_ok=True)
-
-
-def _verify(copy: Path, backup: Path) -> None:
-    """Raise StorageError, which names the backup, if its copy is not valid."""
-    try:
-        file.check_header(backup)
-        with TranslateErrors(backup), closing(file.connect(copy)) as database:
-            file.check_content(database, backup, whole=True)
-    except StorageError as error:
-        raise StorageError(f"cannot be restored: {error}") from error
 
 
 def _require_unused(target: Path) -> None:
