@@ -87,6 +87,8 @@ def test_killed_copy_leaves_nothing(tmp_path: Path, full: Storage, postgres: str
     [
         ("sqlite:///{0}/none.sqlite3", "sqlite:///{0}/x.sqlite3", "there is no database yet"),
         ("sqlite:///{0}/full.sqlite3", "sqlite:///{0}/full.sqlite3", "is the database to read"),
+        ("sqlite:///{0}/none.sqlite3", "sqlite:///{0}/none.sqlite3", "is the database to read"),
+        ("sqlite:///{0}/none.sqlite3", "mysql://x", "there is no storage engine for mysql://"),
         ("mysql://x", "sqlite:///{0}/x.sqlite3", "there is no storage engine for mysql://"),
     ],
 )
