@@ -50,7 +50,8 @@ class Lockout(NamedTuple):
     """The times of the failures that still count, ascending."""
     locked_until: int = 0
     locked_for: int = 0
-    """The length of the last lock in seconds."""
+    """The length of the last lock in seconds. If it is 0, `locked_until` is when failures and lock
+    were removed. Earlier failures, which other processes could not store, do not count then."""
 
     @property
     def expires(self) -> int:

@@ -170,15 +170,19 @@ class LockoutContract(EngineContract):
         new = at(NOW + DAY).add_failure(OWNER, lambda lockout, now: Lockout((now,)))
         assert at(NOW + DAY).lockout(OWNER) == (NOW + DAY, new)
 
-    def test_lockout_is_removed(self, storage: Storage) -> None:
-        """Removing tells whether there was one."""
+    def test_lockout_is_removed(self, at: Callable[[int], Storage]) -> None:
+        """Removing tells whether there was one, and leaves only its time, for a day."""
+        storage = at(NOW)
         assert not storage.remove_lockout(OWNER)
-        storage.add_failure(OWNER, failed)
-        storage.add_failure(user(1), failed)
-        assert storage.remove_lockout(OWNER)
-        assert not storage.remove_lockout(OWNER)
-        assert storage.lockout(OWNER)[1] == Lockout()
+        for lockout in (Lockout((NOW,)), Lockout((), NOW + 9, 9)):
+            storage.add_failure(OWNER, lambda *_, new=lockout: new)
+            storage.add_failure(user(1), failed)
+            assert storage.remove_lockout(OWNER)
+            assert not storage.remove_lockout(OWNER)
+            assert storage.lockout(OWNER) == (NOW, Lockout((), NOW))
         assert storage.lockout(user(1))[1].failures
+        at(NOW + DAY).add_failure(user(2), failed)
+        assert storage.lockout(OWNER)[1] == Lockout()
 
     def test_vacuum_removes_expired_rows(self, at: Callable[[int], Storage]) -> None:
         """It removes those of all tenants, and no other."""

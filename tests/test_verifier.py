@@ -141,6 +141,37 @@ def test_unlock_that_fails_forgets_nothing(storage: Storage, verifier: Verifier)
     assert outcome(verifier, "right") == "verified"
 
 
+@pytest.mark.parametrize("began", [START, START - 1800])
+def test_unlock_holds_for_other_processes(
+    storage: Storage, tmp_path: Path, verifier: Verifier, began: int
+) -> None:
+    """They forget the failures of before, even as many as lock within a day; later ones count."""
+    with closing(Storage(str(tmp_path / "codes.sqlite3"))) as second:
+        other = Verifier(second, *DEFAULT)
+        second.fault = StorageUnavailable("full")
+        for now in range(began - 900, START + 1, 900):
+            second.set_clock(now)
+            assert [outcome(other) for _ in range(6)] == ["unavailable"] * 6
+        second.fault = None
+        verifier.unlock(USER)
+        assert outcome(verifier) == "refused"  # In the same second as the unlock.
+        second.set_clock(START + 1)
+        assert outcome(other, "right") == "verified"
+        assert guesses(other) == 4
+        assert other.status(USER) == (5, START + 901)
+
+
+def test_unlock_locks_nobody_after_the_clock_is_set_back(
+    storage: Storage, verifier: Verifier
+) -> None:
+    """An unlock that is in the future neither locks the user, nor allows more guesses."""
+    verifier.unlock(USER)
+    storage.set_clock(START - 3600)
+    assert outcome(verifier, "right") == "verified"
+    assert guesses(verifier) == 5
+    assert outcome(verifier, "right") == "locked"
+
+
 def test_code_of_a_locked_user_is_not_looked_up(
     storage: Storage, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from barring.domain import AuthorizationCode, Lockout, Owner
+from barring.domain import DAY, AuthorizationCode, Lockout, Owner
 from barring.pauses import PART, pause
 
 from . import statements
@@ -178,8 +178,17 @@ class Storage(ABC):
         return self._write(owner, update)
 
     def remove_lockout(self, owner: Owner) -> bool:
-        """Remove a user's lockout, and return whether there was one."""
-        return bool(self._write(owner, lambda c: [*c.execute(statements.UNLOCK, owner)]))
+        """Remove a user's failures and lock, and return whether there were any.
+
+        The time is stored, so that earlier failures do not count if they are added later.
+        """
+
+        def update(connection: Any) -> bool:
+            now, lockout = self._lockout(connection, owner)
+            connection.execute(statements.STORE_LOCKOUT, (*owner, "", now, 0, now + DAY))
+            return bool(lockout.failures or lockout.locked_for)
+
+        return self._write(owner, update)
 
     def _lockout(self, connection: Any, owner: Owner) -> tuple[int, Lockout]:
         statement = statements.LOCKOUT.format(now=self._NOW)

@@ -30,7 +30,6 @@ STORE_LOCKOUT = f"""
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT ({OWNER}) DO UPDATE SET
     failures = excluded.failures, locked_until = excluded.locked_until,
     locked_for = excluded.locked_for, expires = excluded.expires"""
-UNLOCK = f"DELETE FROM lockouts WHERE ({OWNER}) = (?, ?, ?) RETURNING 1"
 REMOVE_EXPIRED = """
     DELETE FROM lockouts WHERE tenant_id = ? AND (group_id, user_id) IN
     (SELECT group_id, user_id FROM lockouts WHERE tenant_id = ? AND expires <= ?

@@ -20,10 +20,10 @@ class Policy(NamedTuple):
 
     def is_locked(self, lockout: Lockout, now: int) -> bool:
         """Whether the user is locked. After a clock was set back, a lock may be too far ahead."""
-        return self.attempts > 0 and now < lockout.locked_until <= now + DAY
+        return bool(self.attempts and lockout.locked_for) and 0 < lockout.locked_until - now <= DAY
 
     def recent(self, lockout: Lockout, now: int) -> int:
-        """The number of failures that count towards the limit: those since the last lock."""
+        """The number of failures that count towards the limit: since the last lock or unlock."""
         since = lockout.locked_until if lockout.locked_until <= now else 0
         return sum(since <= time and now - self.seconds < time for time in lockout.failures)
 
@@ -33,7 +33,9 @@ class Policy(NamedTuple):
         A lock that begins within a day of the end of another is twice as long.
         """
         most = DAILY * self.attempts
-        counted = [time for time in (*lockout.failures, *times) if time > now - DAY]
+        unlocked = 0 if lockout.locked_for or now <= lockout.locked_until else lockout.locked_until
+        late = [time for time in times if time > unlocked]
+        counted = [time for time in (*lockout.failures, *late) if time > now - DAY]
         failures = sorted(min(time, now) for time in counted)
         after = lockout._replace(failures=tuple(failures[-most:]))
         few = self.recent(after, now) < self.attempts and len(failures) < most
