@@ -99,11 +99,11 @@ ALLOWED = {
         "barring.storage.base",
     },
 }
-FOREIGN = ("gevent", "gunicorn", "werkzeug", "flask_smorest")
+FOREIGN = ("gevent", "gunicorn", "werkzeug", "flask_smorest", "sqlite_utils")
 """Libraries of which only what they name without an underscore may be used or overridden."""
 
-PRIVATE: dict[str, str] = {}
-"""The underscore names of these that are used all the same, and why. There are none."""
+PRIVATE = {"_fields": "documented by typing.NamedTuple, whose fields cannot begin with it"}
+"""The underscore names that modules with these libraries use all the same, and why."""
 
 NO_WEB = ("barring.storage", "barring.domain", "barring.settings", "barring.logs", "schemas")
 NO_STORAGE = (

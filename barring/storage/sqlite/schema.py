@@ -68,7 +68,8 @@ def migrate(db: Database) -> None:
 
 def later_steps(db: Database) -> list[str]:
     """The migrations of the database that this release does not know."""
-    known = {migration.name for migration in migrations._migrations}
+    with Database(memory=True, execute_plugins=False) as empty:
+        known = {step.name for step in migrations.pending(empty)}
     # In a transaction, so that another process's migration is seen whole or not at all.
     with db.atomic():
         return [step.name for step in migrations.applied(db) if step.name not in known]
