@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -37,7 +37,8 @@ class Commands(click.Group):
             # tests/test_command_line.py: test_closed_stream_is_refused.
             if None in (sys.stdin, sys.stdout, sys.stderr):
                 raise InputError("a standard stream is closed; redirect it to /dev/null")
-            signal.signal(signal.SIGTERM, _exit)
+            # Exit as on Ctrl-C, so that no file is left half-written.
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
             options["standalone_mode"] = False
             status = super().main(*args, **options) or 0
         except click.ClickException as error:
@@ -74,11 +75,6 @@ def main() -> None:
     """
 
 
-def _exit(number: int, _: object) -> NoReturn:
-    """Exit as on Ctrl-C, so that no file is left half-written."""
-    sys.exit(128 + number)
-
-
 def one_line(text: str) -> str:
     """Replace line ends and terminal control characters in a text by spaces."""
     return "".join(character if character.isprintable() else " " for character in text)
@@ -87,12 +83,9 @@ def one_line(text: str) -> str:
 @contextmanager
 def opened_storage(*, create: bool = False) -> Iterator[Storage]:
     """The storage of BARRING_DATABASE_URL; only with `create` is a missing database created."""
-    storage = open_storage(Settings.from_environment().database_url)
-    try:
+    with closing(open_storage(Settings.from_environment().database_url)) as storage:
         storage.prepare(create=create)
         yield storage
-    finally:
-        storage.close()
 
 
 def progress(label: str, **options: Any) -> Any:

@@ -92,8 +92,7 @@ def leave_body(request: Request) -> None:
     Otherwise the rest of the body would come before the next request.
     """
     environ = request.environ
-    length = environ.get("CONTENT_LENGTH", "0").strip("0")
-    has_body = length or "HTTP_TRANSFER_ENCODING" in environ
+    has_body = environ.get("CONTENT_LENGTH", "0").strip("0") or "HTTP_TRANSFER_ENCODING" in environ
     connection = environ.get("gunicorn.socket")
     if connection and has_body and not request.body_ended:
         connection.close_after_response()
