@@ -257,14 +257,14 @@ def test_connections_opened_at_once_are_spread_over_the_workers(tmp_path: Path) 
         booting = r"Booting worker with pid: (\d+)"
         service.await_log(rf"(?s){booting}.*{booting}")
         workers = [int(worker) for worker in re.findall(booting, service.log_file.read_text())]
-        fewer = [fewer_of_eight(service, workers) for _ in range(20)]
-    assert sum(fewer) > 10, fewer
+        fewer = [fewer_of_40(service, workers) for _ in range(10)]
+    assert sum(fewer) > 120, fewer
 
 
-def fewer_of_eight(service: Service, workers: list[int]) -> int:
-    """Open eight connections at once: how many the worker with fewer has."""
-    connections = [service.connect() for _ in range(8)]
-    await_that(lambda: sum(map(sockets, workers)) == 8 + 2)  # Both listen.
+def fewer_of_40(service: Service, workers: list[int]) -> int:
+    """Open 40 connections at once, and close them at once: how many the worker with fewer had."""
+    connections = [service.connect() for _ in range(40)]
+    await_that(lambda: sum(map(sockets, workers)) == 40 + 2)  # Both listen.
     fewer = min(map(sockets, workers)) - 1
     for connection in connections:
         connection.close()

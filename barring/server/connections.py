@@ -37,10 +37,10 @@ tests/faults/test_restarts.py: test_idle_connection_is_closed_between_requests.
 ACCEPT_PAUSE = 0.001
 """Seconds for which a worker with more connections than another leaves new ones to it, at most."""
 
-_counts = mmap.mmap(-1, mmap.PAGESIZE)
+counts = mmap.mmap(-1, mmap.PAGESIZE)
 """A byte per worker, in memory that all share: how many connections it has, plus 1, at most 255.
 
-It is 0 if the worker accepts no connections.
+It is 0 if the worker accepts no connections. Above 200 the numbers count as equal.
 """
 
 
@@ -52,14 +52,14 @@ class Listener(StreamServer):
     """Accepts the connections of one listening socket.
 
     The worker that wakes up first would accept all connections that are opened at once. So a worker
-    that has over a quarter more than another pauses after each, until one of its own is closed.
+    that has over a quarter more than another pauses after it accepts some, until it has closed one.
     """
 
     def __init__(self, listener: Any, handle: Any, spawn: Any, slot: int) -> None:
-        self._slot = slot
+        self._slot, self._open = slot, 0
         super().__init__(listener, handle, spawn=spawn)
         self._pause = self.loop.timer(ACCEPT_PAUSE, ACCEPT_PAUSE)
-        _counts[slot] = 1
+        counts[slot] = 1
 
     @property
     def max_accept(self) -> int:
@@ -68,17 +68,19 @@ class Listener(StreamServer):
 
     def do_handle(self, *accepted: Any) -> None:
         """Serve a connection."""
+        self._open += 1
         super().do_handle(*accepted)
-        _counts[self._slot] = min(1 + len(self.pool), 255)
-        if _counts[self._slot] > 1.25 * min(_counts[:].translate(None, delete=b"\0")):
+        counts[self._slot] = min(1 + self._open, 255)
+        if counts[self._slot] > 1.25 * min(counts[:].translate(None, delete=b"\0")):
             self.stop_accepting()
             self._pause.again(self._accept_again)
 
     def do_close(self, *accepted: Any) -> None:
-        """Close a connection, which is still in the pool."""
+        """Close a connection. It is still in the pool, so the pool's length does not serve."""
         super().do_close(*accepted)
+        self._open -= 1
         if self.started:
-            _counts[self._slot] = min(len(self.pool), 255)
+            counts[self._slot] = min(1 + self._open, 255)
             self._accept_again()
 
     def _accept_again(self) -> None:
@@ -94,7 +96,7 @@ class Listener(StreamServer):
         with contextlib.suppress(OSError):
             while self.started and not self.full() and (accepted := self.do_read()):
                 self.do_handle(*accepted)
-        _counts[self._slot] = 0
+        counts[self._slot] = 0
         super().close()
 
 

@@ -19,6 +19,8 @@ from gunicorn import systemd
 from barring import logs
 from barring.storage.base import StorageUnavailable
 
+from .connections import counts
+
 RETRY_SECONDS = 5
 """How long the workers of a killed server may still hold its address.
 
@@ -71,8 +73,10 @@ def before_fork(server: Any, worker: Any) -> None:
     # If a worker gets a stop signal before it can handle signals, it stops as soon as it can.
     # tests/test_server.py: test_worker_told_to_stop_while_it_starts_ends_in_peace.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    taken = {other.slot for other in server.WORKERS.values()}
-    worker.slot = min({*range(1, len(taken) + 2)} - taken)
+    free = {*range(1, len(counts))} - {other.slot for other in server.WORKERS.values()}
+    for slot in free:
+        counts[slot] = 0  # A worker that was killed has left its number there.
+    worker.slot = min(free)
     if metrics := server.app.wsgi().extensions["barring.metrics"]:
         metrics.use(worker.slot)
     gc.freeze()  # The collector would write to, and so copy, the memory shared with the master.
