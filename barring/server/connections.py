@@ -190,9 +190,9 @@ class Connection:
             return self.linger()
         unreader, now = self._request.unreader, time.monotonic()
         self._request, self._head_until, self._idle_since = None, 0.0, now
+        unreader.unread(next_head := unreader.take_buffered())
         # It arrived together with this request. Some clients send an empty line after a body.
-        if next_head := unreader.take_buffered().lstrip(b"\r\n"):
-            unreader.unread(next_head)
+        if next_head.strip(b"\r\n"):
             self._head_until = now + HEAD_TIMEOUT
             give_way()
 
