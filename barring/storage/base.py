@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from barring.domain import DAY, AuthorizationCode, Lockout, Owner
+from barring.domain import AuthorizationCode, Lockout, Owner
 from barring.pauses import PART, pause
 
 from . import statements
@@ -168,9 +168,7 @@ class Storage(ABC):
         def update(connection: Any) -> Lockout:
             now, lockout = self._lockout(connection, owner)
             new = after(lockout, now)
-            failures = " ".join(map(str, new.failures))
-            values = failures, new.locked_until, new.locked_for, new.expires
-            connection.execute(statements.STORE_LOCKOUT, (*owner, *values))
+            _store_lockout(connection, owner, new)
             remove_expired = statements.REMOVE_EXPIRED.format(self._SKIP_LOCKED)
             connection.execute(remove_expired, (owner.tenant, owner.tenant, now))
             return new
@@ -185,7 +183,7 @@ class Storage(ABC):
 
         def update(connection: Any) -> bool:
             now, lockout = self._lockout(connection, owner)
-            connection.execute(statements.STORE_LOCKOUT, (*owner, "", now, 0, now + DAY))
+            _store_lockout(connection, owner, Lockout(locked_until=now))
             return bool(lockout.failures or lockout.locked_for)
 
         return self._write(owner, update)
@@ -286,3 +284,8 @@ def read_codes(cursor: Any) -> list[AuthorizationCode]:
             pause()
         codes += [AuthorizationCode(*row) for row in rows]
     return codes
+
+
+def _store_lockout(connection: Any, owner: Owner, new: Lockout) -> None:
+    values = " ".join(map(str, new.failures)), new.locked_until, new.locked_for, new.expires
+    connection.execute(statements.STORE_LOCKOUT, (*owner, *values))

@@ -33,6 +33,7 @@ class Policy(NamedTuple):
         A lock that begins within a day of the end of another is twice as long.
         """
         most = DAILY * self.attempts
+        # Other processes may still remember failures from before an unlock.
         unlocked = 0 if lockout.locked_for or now <= lockout.locked_until else lockout.locked_until
         late = [time for time in times if time > unlocked]
         counted = [time for time in (*lockout.failures, *late) if time > now - DAY]
