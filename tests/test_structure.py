@@ -102,7 +102,7 @@ ALLOWED = {
 FOREIGN = ("gevent", "gunicorn", "werkzeug", "flask_smorest", "sqlite_utils")
 """Libraries of which only what they name without an underscore may be used or overridden."""
 
-PRIVATE = {"_fields": "documented by typing.NamedTuple, whose fields cannot begin with it"}
+PRIVATE = {"_fields": "documented by typing.NamedTuple, in spite of the underscore"}
 """The underscore names that modules with these libraries use all the same, and why."""
 
 NO_WEB = ("barring.storage", "barring.domain", "barring.settings", "barring.logs", "schemas")

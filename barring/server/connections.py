@@ -190,8 +190,9 @@ class Connection:
             return self.linger()
         unreader, now = self._request.unreader, time.monotonic()
         self._request, self._head_until, self._idle_since = None, 0.0, now
+        # The next head may have begun in the packet of this request. An empty line does not count:
+        # some clients send one after a body.
         unreader.unread(next_head := unreader.take_buffered())
-        # It arrived together with this request. Some clients send an empty line after a body.
         if next_head.strip(b"\r\n"):
             self._head_until = now + HEAD_TIMEOUT
             give_way()
